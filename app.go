@@ -1,0 +1,53 @@
+package hoist
+
+import (
+	"regexp"
+	"time"
+)
+
+// App is what a person deploys.
+type App struct {
+	ID                ID
+	Name              string // also its host name: NAME.DOMAIN
+	OwnerID           ID
+	OwnerEmail        string
+	Stack             string
+	Region            string
+	Maintenance       bool
+	System            bool   // the platform's own; only the seed's owner sets it
+	BuildpackProvided string // what the last build called itself, e.g. "Go"
+	RepoSize          int64  // bytes
+	SlugSize          int64  // bytes
+	CurrentReleaseID  ID     // empty before the first release
+	ReleasedAt        *time.Time
+	CreatedAt         time.Time
+	UpdatedAt         time.Time
+}
+
+// AppName is what an app may be called: Heroku's rule, 3 to 30 characters.
+var AppName = regexp.MustCompile(`^[a-z][a-z0-9-]{1,28}[a-z0-9]$`)
+
+// ReservedNames are host names of the platform itself; no app may take them.
+var ReservedNames = []string{"api", "git", "logs", "blobs", "www", "status", "run"}
+
+// ConfigVars is an app's environment.
+type ConfigVars map[string]string
+
+// ConfigVarName is what a config var may be called.
+var ConfigVarName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+
+// Domain is a further host name of an app.
+type Domain struct {
+	ID        ID
+	AppID     ID
+	Hostname  string
+	CreatedAt time.Time
+	UpdatedAt time.Time
+}
+
+// BuildpackInstallation is one buildpack of an app, in order.
+type BuildpackInstallation struct {
+	Ordinal int
+	URL     string // git or tarball URL, or "hoist/go" for a built-in one
+	Name    string
+}

@@ -1,0 +1,72 @@
+package hoist
+
+import (
+	"context"
+	"time"
+)
+
+// Bus carries doorbells and streams of text. Truth is in the database: every
+// message may be lost, and whoever listens also looks at the database at least
+// every ResyncInterval.
+type Bus interface {
+	// Ring publishes a doorbell. It does not block and is lost if the bus is away.
+	Ring(subject string, data []byte)
+	// Listen calls f for each bell on subject ("bell.route.*" is a pattern),
+	// one call at a time, until ctx ends. It works before the bus is there and
+	// across reconnects.
+	Listen(ctx context.Context, subject string, f func(subject string, data []byte)) error
+	// Append adds a message to a stream subject (logs.*, builds.*), in order,
+	// without waiting; ok is false if the buffer is full and it was dropped.
+	Append(subject string, data []byte) (ok bool)
+	// Flush waits until what was appended is stored.
+	Flush(ctx context.Context) error
+	// Tail returns the messages kept for a stream subject, then new ones if
+	// follow is set, until ctx ends or, without follow, all were sent. The
+	// channel is closed at the end.
+	Tail(ctx context.Context, subject string, last int, follow bool) (<-chan Message, error)
+}
+
+// Message is one message of a stream.
+type Message struct {
+	Seq  uint64
+	Time time.Time
+	Data []byte
+}
+
+// ResyncInterval is the longest time a lost bell may cost.
+const ResyncInterval = 3 * time.Second
+
+// Doorbells. Payloads are hints and may be empty.
+const (
+	BellBuild     = "bell.build"      // builds to claim; BellBuild+"."+ID: that build changed
+	BellFormation = "bell.formation." // + app ID: formation, release or wants changed
+	BellRoute     = "bell.route."     // + app ID: dynos, domains or maintenance changed
+	BellDyno      = "bell.dyno."      // + app ID: a dyno's state changed
+	BellComponent = "bell.component"  // a component came or went
+)
+
+// Streams.
+const (
+	StreamLogs   = "logs."   // + app ID: LogLine, JSON; LogKeep lines kept
+	StreamBuilds = "builds." // + build ID: BuildChunk, JSON; kept a day
+)
+
+// LogKeep is how many lines are kept for each app.
+const LogKeep = 1500
+
+// LogLine is one line of an app's log.
+type LogLine struct {
+	Time   time.Time `json:"t"`
+	Source string    `json:"s"` // "app" or "heroku"
+	Dyno   string    `json:"p"` // "web.1", "router", "api", …
+	Text   string    `json:"m"` // without the line's end; LogLineLimit bytes at most
+}
+
+// LogLineLimit is the longest log line in bytes; longer ones are split.
+const LogLineLimit = 10_000
+
+// BuildChunk is a piece of a build's output. The last one has End set.
+type BuildChunk struct {
+	Text string     `json:"m,omitempty"`
+	End  BuildState `json:"end,omitempty"`
+}

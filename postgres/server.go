@@ -1,0 +1,221 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/url"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"syscall"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// Server is a PostgreSQL cluster of ours, started from the distribution's
+// binaries and kept running.
+type Server struct {
+	Dir      string // data directory's parent; made if missing
+	Port     int    // TCP port on 127.0.0.1; 0 picks a free one at each start
+	Username string // unprivileged system user; default "postgres", or ourselves if not root
+	Password string // of the superuser "postgres"
+	Log      *slog.Logger
+
+	cred *syscall.Credential
+}
+
+// binDirs are where distributions keep the server's programs, newest first.
+func binDir() (string, error) {
+	dirs, _ := filepath.Glob("/usr/lib/postgresql/*/bin")
+	slices.Reverse(dirs)
+	for _, d := range append(dirs, "/usr/pgsql/bin", "/usr/local/bin", "/usr/bin") {
+		if _, err := os.Stat(filepath.Join(d, "initdb")); err == nil {
+			return d, nil
+		}
+	}
+	return "", errors.New("no PostgreSQL server found (apt-get install postgresql)")
+}
+
+// URL is the superuser's connection URL.
+func (s *Server) URL() string { return s.RoleURL("postgres", s.Password) }
+
+// RoleURL is the connection URL for a role.
+func (s *Server) RoleURL(role, password string) string {
+	u := url.URL{Scheme: "postgres", User: url.UserPassword(role, password),
+		Host: net.JoinHostPort("127.0.0.1", strconv.Itoa(s.Port)), Path: "/hoist"}
+	return u.String()
+}
+
+func (s *Server) dataDir() string { return filepath.Join(s.Dir, "data") }
+
+// Init makes the cluster if there is none. It is safe to run again and after
+// having been stopped half-way.
+func (s *Server) Init(ctx context.Context) error {
+	bin, err := binDir()
+	if err != nil {
+		return err
+	}
+	if os.Geteuid() == 0 {
+		name := s.Username
+		if name == "" {
+			name = "postgres"
+		}
+		u, err := user.Lookup(name)
+		if err != nil {
+			return err
+		}
+		uid, _ := strconv.Atoi(u.Uid)
+		gid, _ := strconv.Atoi(u.Gid)
+		s.cred = &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
+	}
+	if err := os.MkdirAll(s.Dir, 0o700); err != nil {
+		return err
+	}
+	if err := s.own(s.Dir); err != nil {
+		return err
+	}
+	if s.Port == 0 {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return err
+		}
+		s.Port = l.Addr().(*net.TCPAddr).Port
+		l.Close()
+	}
+	if _, err := os.Stat(filepath.Join(s.dataDir(), "PG_VERSION")); err == nil {
+		return nil
+	}
+	// initdb works in a directory of its own, renamed when complete.
+	tmp := filepath.Join(s.Dir, "init")
+	os.RemoveAll(tmp)
+	pw := filepath.Join(s.Dir, "pw")
+	if err := os.WriteFile(pw, []byte(s.Password), 0o600); err != nil {
+		return err
+	}
+	defer os.Remove(pw)
+	if err := s.own(pw); err != nil {
+		return err
+	}
+	cmd := exec.CommandContext(ctx, filepath.Join(bin, "initdb"), "-D", tmp, "-U", "postgres",
+		"--pwfile", pw, "--auth", "scram-sha-256", "-E", "UTF8", "--locale", "C", "--data-checksums")
+	cmd.Dir = s.Dir
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: s.cred}
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("initdb: %w: %s", err, out)
+	}
+	return os.Rename(tmp, s.dataDir())
+}
+
+func (s *Server) own(path string) error {
+	if s.cred == nil {
+		return nil
+	}
+	return os.Chown(path, int(s.cred.Uid), int(s.cred.Gid))
+}
+
+// Run starts the server and waits for it to end. Cancelling ctx is a fast
+// shutdown; the server also ends, as cleanly, when this process is killed.
+func (s *Server) Run(ctx context.Context) error {
+	bin, err := binDir()
+	if err != nil {
+		return err
+	}
+	cmd := exec.CommandContext(ctx, filepath.Join(bin, "postgres"), "-D", s.dataDir(),
+		"-c", "listen_addresses=127.0.0.1", "-c", "port="+strconv.Itoa(s.Port),
+		"-c", "unix_socket_directories=", "-c", "max_connections=200",
+		"-c", "fsync=on", "-c", "synchronous_commit=on", "-c", "full_page_writes=on",
+		"-c", "password_encryption=scram-sha-256", "-c", "shared_buffers=64MB",
+		"-c", "log_min_messages=warning", "-c", "timezone=UTC")
+	cmd.Dir = s.Dir
+	logw, err := os.OpenFile(filepath.Join(s.Dir, "postgres.log"), os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	defer logw.Close()
+	cmd.Stdout, cmd.Stderr = logw, logw
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: s.cred, Pdeathsig: syscall.SIGINT, Setpgid: true}
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGINT) } // fast shutdown
+	cmd.WaitDelay = 20 * time.Second
+	// Pdeathsig is sent when the thread that forked ends, not the process.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	err = cmd.Run()
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return fmt.Errorf("postgres ended: %v (see %s)", err, logw.Name())
+}
+
+// Ready waits until the server answers, then makes sure that the database
+// "hoist" and the given roles exist with their passwords. hoist_api owns the
+// database and so the schema.
+func (s *Server) Ready(ctx context.Context, roles map[string]string) error {
+	admin, _ := url.Parse(s.URL())
+	admin.Path = "/postgres"
+	var conn *pgx.Conn
+	for {
+		var err error
+		if conn, err = pgx.Connect(ctx, admin.String()); err == nil {
+			break
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%w: %v", ctx.Err(), err)
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	for role, password := range roles {
+		verb := "CREATE"
+		var n int
+		if err := conn.QueryRow(ctx, `SELECT count(*) FROM pg_roles WHERE rolname = $1`, role).Scan(&n); err != nil {
+			return err
+		}
+		if n > 0 {
+			verb = "ALTER"
+		}
+		var sql string
+		if err := conn.QueryRow(ctx, `SELECT format($1 || ' ROLE %I LOGIN PASSWORD %L', $2::text, $3::text)`,
+			verb, role, password).Scan(&sql); err != nil {
+			return err
+		}
+		if _, err := conn.Exec(ctx, sql); err != nil {
+			return err
+		}
+	}
+	var n int
+	if err := conn.QueryRow(ctx, `SELECT count(*) FROM pg_database WHERE datname = 'hoist'`).Scan(&n); err != nil || n > 0 {
+		return err
+	}
+	owner := "postgres"
+	if _, ok := roles["hoist_api"]; ok {
+		owner = "hoist_api"
+	}
+	if _, err := conn.Exec(ctx, `CREATE DATABASE hoist OWNER `+pgx.Identifier{owner}.Sanitize()); err != nil {
+		return err
+	}
+	_, err := conn.Exec(ctx, `REVOKE ALL ON DATABASE hoist FROM PUBLIC`)
+	if err != nil {
+		return err
+	}
+	for role := range roles {
+		if _, err := conn.Exec(ctx, `GRANT CONNECT ON DATABASE hoist TO `+pgx.Identifier{role}.Sanitize()); err != nil {
+			return err
+		}
+	}
+	hoistDB, err := pgx.Connect(ctx, s.URL())
+	if err != nil {
+		return err
+	}
+	defer hoistDB.Close(context.WithoutCancel(ctx))
+	_, err = hoistDB.Exec(ctx, `ALTER SCHEMA public OWNER TO `+pgx.Identifier{owner}.Sanitize())
+	return err
+}

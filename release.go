@@ -1,0 +1,46 @@
+package hoist
+
+import "time"
+
+// Release is an app's slug and config at one moment; it never changes.
+type Release struct {
+	ID          ID
+	AppID       ID
+	Version     int // 1, 2, …
+	SlugID      ID  // empty before the first deploy
+	Config      ConfigVars
+	Description string // "Deploy de63889", "Config add KEY", "Rollback to v46"
+	Status      string // ReleaseSucceeded, …
+	Current     bool
+	AccountID   ID
+	Email       string
+	CreatedAt   time.Time
+	UpdatedAt   time.Time
+}
+
+// States of a release, as the Platform API names them.
+const (
+	ReleasePending   = "pending"
+	ReleaseSucceeded = "succeeded"
+	ReleaseFailed    = "failed"
+)
+
+// Slug is a compiled app: a squashfs image in the blob store.
+type Slug struct {
+	ID                ID
+	AppID             ID
+	Key               string // in the blob store
+	SHA256            string // hexadecimal, of the image
+	Size              int64  // bytes
+	ProcessTypes      map[string]string
+	BuildpackProvided string
+	Commit            string
+	CommitDescription string
+	Stack             string
+	Ready             bool // the image is in the blob store
+	CreatedAt         time.Time
+	UpdatedAt         time.Time
+}
+
+// SlugLimit is the largest slug, in bytes (Heroku's limit).
+const SlugLimit = 500 << 20
