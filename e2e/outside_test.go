@@ -1,0 +1,145 @@
+package e2e
+
+import (
+	"archive/tar"
+	"bytes"
+	"compress/gzip"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"runtime"
+	"time"
+
+	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netns"
+)
+
+// outside is a host on "the internet": a network namespace of our own, behind
+// the machine's routing, with a web server in it.
+type outside struct {
+	URL  string
+	link string
+	ns   netns.NsHandle
+	l    net.Listener
+}
+
+// newOutside makes the host at a random address of 198.18.0.0/15, the range
+// set aside for tests of networks (RFC 2544).
+func newOutside() (*outside, error) {
+	a, b := rand.IntN(256), 4*rand.IntN(64)
+	ours := fmt.Sprintf("198.18.%d.%d/30", a, b+1)
+	theirs := fmt.Sprintf("198.18.%d.%d/30", a, b+2)
+	o := &outside{link: fmt.Sprintf("hoist-out%04x", rand.IntN(1<<16))}
+
+	// The thread that enters the namespace is never given back (no Unlock).
+	errs := make(chan error, 1)
+	home, err := netns.Get()
+	if err != nil {
+		return nil, err
+	}
+	go func() {
+		runtime.LockOSThread()
+		errs <- func() (err error) {
+			if o.ns, err = netns.New(); err != nil {
+				return err
+			}
+			outer, err := netlink.NewHandleAt(home)
+			if err != nil {
+				return err
+			}
+			defer outer.Close()
+			if err := outer.LinkAdd(&netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: o.link}, PeerName: "eth0",
+				PeerNamespace: netlink.NsFd(o.ns)}); err != nil {
+				return err
+			}
+			inner, err := netlink.NewHandle()
+			if err != nil {
+				return err
+			}
+			defer inner.Close()
+			if err := up(outer, o.link, ours); err != nil {
+				return err
+			}
+			if err := up(inner, "eth0", theirs); err != nil {
+				return err
+			}
+			o.l, err = net.Listen("tcp", theirs[:len(theirs)-len("/30")]+":80")
+			return err
+		}()
+	}()
+	if err := <-errs; err != nil {
+		return nil, fmt.Errorf("outside: %w", err)
+	}
+	o.URL = "http://" + theirs[:len(theirs)-len("/30")]
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /hello", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "hello from outside") })
+	mux.HandleFunc("GET /buildpack.tgz", func(w http.ResponseWriter, _ *http.Request) { w.Write(ownBuildpack()) })
+	go http.Serve(o.l, mux)
+	return o, nil
+}
+
+func up(h *netlink.Handle, name, addr string) error {
+	link, err := h.LinkByName(name)
+	if err != nil {
+		return err
+	}
+	a, err := netlink.ParseAddr(addr)
+	if err != nil {
+		return err
+	}
+	if err := h.AddrAdd(link, a); err != nil {
+		return err
+	}
+	return h.LinkSetUp(link)
+}
+
+func (o *outside) close() {
+	o.l.Close()
+	o.ns.Close()
+	if link, err := netlink.LinkByName(o.link); err == nil {
+		netlink.LinkDel(link)
+	}
+}
+
+// ownBuildpack is a tarball with a buildpack to Heroku's contract.
+func ownBuildpack() []byte {
+	var buf bytes.Buffer
+	z := gzip.NewWriter(&buf)
+	t := tar.NewWriter(z)
+	for _, f := range []struct{ name, text string }{
+		{"bin/detect", "#!/bin/sh\necho Own\n"},
+		{"bin/compile", `#!/bin/sh
+echo "-----> own buildpack says $(cat "$3/SECRET_OF_BUILD")"
+mkdir -p "$1/.profile.d"
+echo 'export FROM_PROFILE="from the buildpack"' > "$1/.profile.d/own.sh"
+`},
+		{"bin/release", "#!/bin/sh\necho '--- {}'\n"},
+	} {
+		t.WriteHeader(&tar.Header{Name: f.name, Mode: 0o755, Size: int64(len(f.text)), ModTime: time.Unix(0, 0)})
+		t.Write([]byte(f.text))
+	}
+	t.Close()
+	z.Close()
+	return buf.Bytes()
+}
+
+// probes are addresses on this machine that a dyno must not reach, each with
+// somebody listening: the host's services and the platform's ground.
+func probes(ports ...int) ([]string, error) {
+	addrs, err := net.InterfaceAddrs()
+	if err != nil {
+		return nil, err
+	}
+	var list []string
+	for _, a := range addrs {
+		ip := a.(*net.IPNet).IP
+		if ip.To4() == nil || ip.IsLoopback() {
+			continue
+		}
+		for _, p := range ports {
+			list = append(list, fmt.Sprintf("%s:%d", ip, p))
+		}
+	}
+	return append(list, "169.254.169.254:80"), nil
+}
