@@ -49,6 +49,7 @@ type world struct {
 }
 
 func newWorld(t *testing.T) *world {
+	t.Parallel()
 	w := &world{t: t, home: t.TempDir(), finish: make(chan struct{})}
 	w.bus, w.blobs = newMemBus(), dirBlobs(t.TempDir())
 	w.api, w.roles = postgrestest.New(t)
