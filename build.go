@@ -66,6 +66,15 @@ type RefUpdate struct {
 	New  string `json:"new"`
 }
 
+// ZeroObject is the object name that stands for "there is none".
+const ZeroObject = "0000000000000000000000000000000000000000"
+
+// Creates reports whether the ref must not have been there before.
+func (u RefUpdate) Creates() bool { return u.Old == ZeroObject }
+
+// Deletes reports whether the ref goes.
+func (u RefUpdate) Deletes() bool { return u.New == ZeroObject }
+
 // Pack is one packfile of a repository in the blob store.
 type Pack struct {
 	Key    string `json:"key"`

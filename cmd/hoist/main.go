@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"syscall"
 
+	"github.com/hoist-sh/hoist/git"
 	"github.com/spf13/cobra"
 )
 
@@ -33,6 +34,8 @@ func main() {
 	switch name := filepath.Base(os.Args[0]); name {
 	case "hoist-compile", "hoist-static":
 		root.SetArgs(append([]string{name[len("hoist-"):] + "-here"}, os.Args[1:]...))
+	case git.HookName: // git executes its hooks by their names
+		root.SetArgs([]string{name})
 	}
 	if err := root.ExecuteContext(ctx); err != nil {
 		os.Exit(fail(err))

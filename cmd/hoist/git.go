@@ -1,0 +1,59 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"os"
+
+	"github.com/hoist-sh/hoist"
+	"github.com/hoist-sh/hoist/git"
+	"github.com/hoist-sh/hoist/postgres"
+	"github.com/spf13/cobra"
+)
+
+func init() {
+	components = append(components, component{
+		name:  hoist.ComponentGit,
+		short: "Take git push, fetch and clone over SSH and HTTP",
+		build: newGit,
+	})
+	commands = append(commands, &cobra.Command{
+		Use:    git.HookName,
+		Short:  "Be git's pre-receive hook",
+		Hidden: true,
+		Args:   cobra.NoArgs,
+		Run:    func(*cobra.Command, []string) { os.Exit(git.Hook(os.Stdin, os.Stderr)) },
+	})
+}
+
+func newGit(_ context.Context, g *ground) (hoist.Component, error) {
+	dir := g.env("HOIST_DIR")
+	if dir == "" {
+		return nil, errors.New("HOIST_DIR is not set")
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	address := g.env("HOIST_SSH_ADDR")
+	if address == "" {
+		address = "127.0.0.1:0"
+	}
+	return git.New(git.Config{
+		DB:      g.DB,
+		Bus:     g.Bus,
+		Blobs:   g.Blobs,
+		Public:  g.Public,
+		Log:     g.Log,
+		Dir:     dir,
+		Hook:    self,
+		SSH:     address,
+		HTTP:    g.listenAddr(),
+		HostKey: g.env("HOIST_SSH_HOST_KEY"),
+		Register: func(ctx context.Context, address string) {
+			g.DB.KeepRegistered(ctx, g.Bus, postgres.Registration{
+				ID: hoist.NewID(), Type: hoist.ComponentGit, Address: address,
+			})
+		},
+	}), nil
+}

@@ -1,0 +1,355 @@
+package git_test
+
+import (
+	"bytes"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/hoist-sh/hoist"
+	"github.com/hoist-sh/hoist/git"
+)
+
+func TestPushCloneFetchThroughBothDoors(t *testing.T) {
+	w := newWorld(t)
+	s := w.server()
+	ann := w.person("ann")
+	for door, url := range map[string]func(string) string{
+		"ssh":  s.sshURL,
+		"http": func(app string) string { return s.httpURL(ann, app) },
+	} {
+		t.Run(door, func(t *testing.T) {
+			name := "shop-" + door
+			app := ann.app(name)
+			dir := ann.work()
+			if out := ann.git(t.TempDir(), "clone", url(name), "empty"); !strings.Contains(out, "empty repository") {
+				t.Error(out)
+			}
+			out := ann.git(dir, "push", url(name), "main")
+			if !strings.Contains(out, "remote: -----> Launching... done") {
+				t.Error(out)
+			}
+			t.Log("\n" + out)
+			if out := ann.git(dir, "push", url(name), "main"); !strings.Contains(out, "Everything up-to-date") {
+				t.Error(out)
+			}
+			clone := t.TempDir()
+			ann.git(clone, "clone", "-q", url(name), ".")
+			second := ann.commit(dir, "ok second")
+			ann.git(dir, "push", url(name), "main")
+			if w.refs(app)["refs/heads/main"] != second {
+				t.Error(w.refs(app))
+			}
+			ann.git(clone, "pull", "-q", "--ff-only")
+			if got := strings.TrimSpace(ann.git(clone, "rev-parse", "HEAD")); got != second {
+				t.Error("pulled", got)
+			}
+			ann.git(dir, "commit", "-q", "--amend", "-m", "ok amended")
+			ann.git(dir, "push", "--force", url(name), "main")
+		})
+	}
+}
+
+func TestARejectedPushMovesNoRef(t *testing.T) {
+	w := newWorld(t)
+	s := w.server()
+	ann := w.person("ann")
+	app, dir := ann.app("shop"), ann.work()
+	ann.git(dir, "push", s.sshURL("shop"), "main")
+	before := w.refs(app)
+	ann.commit(dir, "fail this")
+	for _, url := range []string{s.sshURL("shop"), s.httpURL(ann, "shop")} {
+		out := ann.fails("pre-receive hook declined", dir, "push", url, "main", "HEAD:refs/heads/other")
+		if strings.Count(out, "failed to compile") != 1 || !strings.Contains(out, "Push rejected to shop.") {
+			t.Error(out)
+		}
+		t.Log("\n" + out)
+	}
+	if after := w.refs(app); len(after) != 1 || after["refs/heads/main"] != before["refs/heads/main"] {
+		t.Error(before, after)
+	}
+	ann.commit(dir, "ok again")
+	ann.git(dir, "push", s.sshURL("shop"), "main")
+}
+
+func TestOtherBranchesAndTagsAreStoredWithoutABuild(t *testing.T) {
+	w := newWorld(t)
+	s := w.server()
+	ann := w.person("ann")
+	app, dir := ann.app("shop"), ann.work()
+	url := s.sshURL("shop")
+	out := ann.git(dir, "push", url, "main:topic")
+	if !strings.Contains(out, "Pushed to non-main branch, skipping build.") || len(w.states(app)) != 0 {
+		t.Error(out, w.states(app))
+	}
+	ann.git(dir, "tag", "-a", "v1", "-m", "one")
+	ann.git(dir, "push", url, "v1", "main:x/y")
+	ann.fails("cannot both exist", dir, "push", url, "main:refs/heads/x")
+	ann.fails("a branch has to be a commit", dir, "push", url, "v1:refs/heads/tagged")
+	ann.git(dir, "push", url, ":x/y")
+	ann.git(dir, "push", url, "main:x")
+
+	t.Run("main and master both deploy", func(t *testing.T) {
+		ann.git(dir, "push", url, "main:master")
+		if head := ann.git(dir, "ls-remote", "--symref", url, "HEAD"); !strings.Contains(head, "ref: refs/heads/master") {
+			t.Error(head)
+		}
+		out := ann.git(dir, "push", url, "main")
+		if !strings.Contains(out, "Launching") {
+			t.Error(out)
+		}
+		ann.commit(dir, "ok both")
+		ann.git(dir, "push", url, "main", "main:master")
+		if got := w.states(app); len(got) != 3 {
+			t.Error(got)
+		}
+		ann.commit(dir, "ok differ")
+		ann.git(dir, "branch", "other")
+		ann.commit(dir, "ok differ again")
+		ann.fails("main and master are different commits", dir, "push", url, "main", "other:master")
+		ann.fails("main cannot be deleted", dir, "push", url, ":main")
+	})
+	refs := w.refs(app)
+	for _, name := range []string{"refs/heads/topic", "refs/heads/x", "refs/tags/v1", "refs/heads/main", "refs/heads/master"} {
+		if refs[name] == "" {
+			t.Error(name, "is missing:", refs)
+		}
+	}
+	if len(refs) != 5 {
+		t.Error(refs)
+	}
+	mirror := t.TempDir()
+	ann.git(mirror, "clone", "-q", "--mirror", url, ".")
+	ann.git(mirror, "fsck", "--full", "--strict")
+}
+
+func TestAPushWaitsForTheOneBeforeIt(t *testing.T) {
+	w := newWorld(t)
+	one, two := w.server(), w.server() // two processes' worth
+	ann := w.person("ann")
+	app, dir := ann.app("shop"), ann.work()
+	ann.commit(dir, "slow first")
+	first := ann.start(dir, "push", one.sshURL("shop"), "main")
+	first.waitFor("Stand-in app detected")
+	second := ann.start(dir, "push", two.httpURL(ann, "shop"), "main:topic")
+	second.waitFor("Another push to shop is in progress (started ")
+	if len(w.refs(app)) != 0 {
+		t.Error("the second push did not wait")
+	}
+	w.finish <- struct{}{}
+	if err := first.wait(); err != nil {
+		t.Error(err, first.output())
+	}
+	if err := second.wait(); err != nil {
+		t.Error(err, second.output())
+	}
+	if refs := w.refs(app); len(refs) != 2 {
+		t.Error(refs)
+	}
+}
+
+func TestAPushIsToldThatItWaitedTooLongOrCameTooLate(t *testing.T) {
+	w := newWorld(t)
+	s, hasty := w.server(), w.server(func(c *git.Config) { c.PushWait = 500 * time.Millisecond })
+	ann := w.person("ann")
+	ann.app("shop")
+	dir := ann.work()
+	ann.commit(dir, "slow first")
+	first := ann.start(dir, "push", s.sshURL("shop"), "main")
+	first.waitFor("Stand-in app detected")
+	ann.fails("Another push to shop is still in progress", dir, "push", hasty.sshURL("shop"), "main")
+	late := ann.start(dir, "push", s.sshURL("shop"), "main~1:refs/heads/main")
+	late.waitFor("Another push to shop")
+	w.finish <- struct{}{}
+	if err := first.wait(); err != nil {
+		t.Error(err, first.output())
+	}
+	if err := late.wait(); err == nil || !strings.Contains(late.output(), "main was moved by another push meanwhile") {
+		t.Error(err, late.output())
+	}
+}
+
+func TestInterruptedPushCancelsItsBuild(t *testing.T) {
+	w := newWorld(t)
+	s := w.server()
+	ann := w.person("ann")
+	app, dir := ann.app("shop"), ann.work()
+	ann.commit(dir, "slow build")
+	for i, url := range []string{s.sshURL("shop"), s.httpURL(ann, "shop")} {
+		push := ann.start(dir, "push", url, "main")
+		push.waitFor("Stand-in app detected")
+		push.interrupt()
+		push.wait()
+		eventually(t, "the build is canceled", func() bool {
+			states := w.states(app)
+			return len(states) == i+1 && states[i] == "canceled"
+		})
+	}
+	if refs := w.refs(app); len(refs) != 0 {
+		t.Error(refs)
+	}
+	ann.commit(dir, "ok now")
+	ann.git(dir, "push", s.sshURL("shop"), "main")
+	eventually(t, "nothing is left of the interrupted pushes", func() bool {
+		left, _ := filepath.Glob(filepath.Join(s.dir, "pushes", "*"))
+		return len(left) == 0
+	})
+}
+
+func TestPushEndsWhenTheBusSaysNothing(t *testing.T) {
+	w := newWorld(t)
+	s := w.server()
+	ann := w.person("ann")
+	ann.app("shop")
+	dir := ann.work()
+	ann.commit(dir, "silent build")
+	if out := ann.git(dir, "push", s.sshURL("shop"), "main"); !strings.Contains(out, "remote: the whole output") {
+		t.Error(out)
+	}
+}
+
+func TestSilentPhasesKeepTheConnectionAlive(t *testing.T) {
+	w := newWorld(t)
+	s := w.server()
+	ann := w.person("ann")
+	ann.app("shop")
+	dir := ann.work()
+	ann.commit(dir, "slow build")
+	cmd := ann.command(dir, "git", "push", s.httpURL(ann, "shop"), "main")
+	cmd.Env = append(cmd.Env, "GIT_TRACE_PACKET=1")
+	push := start(t, cmd)
+	push.waitFor("Stand-in app detected")
+	time.Sleep(6 * time.Second) // receive.keepAlive is 5 s
+	w.finish <- struct{}{}
+	if err := push.wait(); err != nil || strings.Count(push.output(), "sideband< 0005") == 0 && !strings.Contains(push.output(), "< \\1") {
+		t.Error(err, push.output())
+	}
+}
+
+func TestOversizedPushIsRefusedWithAReason(t *testing.T) {
+	w := newWorld(t)
+	s := w.server(func(c *git.Config) { c.PushLimit = 1 << 20 })
+	ann := w.person("ann")
+	app, dir := ann.app("shop"), ann.work()
+	big := make([]byte, 8<<20)
+	rand.Read(big)
+	os.WriteFile(filepath.Join(dir, "big"), big, 0o644)
+	ann.commit(dir, "ok big")
+	ann.fails("pack exceeds maximum allowed size", dir, "push", s.sshURL("shop"), "main")
+	ann.fails("pack exceeds maximum allowed size", dir, "push", s.httpURL(ann, "shop"), "main")
+	if refs := w.refs(app); len(refs) != 0 {
+		t.Error(refs)
+	}
+}
+
+func TestTreesThatEscapeAreRefused(t *testing.T) {
+	w := newWorld(t)
+	s := w.server()
+	ann := w.person("ann")
+	ann.app("shop")
+	dir := ann.work()
+	blob := strings.TrimSpace(ann.git(dir, "hash-object", "-w", "file"))
+	for _, name := range []string{".git", "..", ".GIT"} {
+		raw, _ := hex.DecodeString(blob)
+		os.WriteFile(filepath.Join(dir, "tree"), append([]byte("100644 "+name+"\x00"), raw...), 0o644)
+		tree := strings.TrimSpace(ann.git(dir, "hash-object", "-w", "-t", "tree", "--literally", "tree"))
+		commit := strings.TrimSpace(ann.git(dir, "commit-tree", tree, "-m", "ok evil"))
+		ann.fails("remote unpack failed", dir, "push", s.sshURL("shop"), commit+":refs/heads/main")
+	}
+}
+
+func TestOldDefectsOfHistoriesAreForgiven(t *testing.T) {
+	w := newWorld(t)
+	s := w.server()
+	ann := w.person("ann")
+	ann.app("shop")
+	dir := ann.work()
+	tree := strings.TrimSpace(ann.git(dir, "rev-parse", "HEAD^{tree}"))
+	os.WriteFile(filepath.Join(dir, "commit"), []byte("tree "+tree+"\nauthor A <a@b> 1 +051800\ncommitter A <a@b> 1 +051800\n\nok old\n"), 0o644)
+	commit := strings.TrimSpace(ann.git(dir, "hash-object", "-w", "-t", "commit", "--literally", "commit"))
+	ann.git(dir, "push", s.sshURL("shop"), commit+":refs/heads/main")
+}
+
+func TestSubmodulesAreWarnedOf(t *testing.T) {
+	w := newWorld(t)
+	s := w.server()
+	ann := w.person("ann")
+	ann.app("shop")
+	dir := ann.work()
+	os.WriteFile(filepath.Join(dir, ".gitmodules"), []byte("[submodule \"x\"]\n\tpath = x\n\turl = https://example.com/x.git\n"), 0o644)
+	ann.git(dir, "update-index", "--add", "--cacheinfo", "160000,"+strings.TrimSpace(ann.git(dir, "rev-parse", "HEAD"))+",x")
+	ann.commit(dir, "ok with a submodule")
+	if out := ann.git(dir, "push", s.sshURL("shop"), "main"); !strings.Contains(out, "Submodules are not part of a push") {
+		t.Error(out)
+	}
+}
+
+func TestSourceIsWhatACheckoutHas(t *testing.T) {
+	w := newWorld(t)
+	s := w.server()
+	ann := w.person("ann")
+	ann.app("shop")
+	dir := ann.work()
+	os.WriteFile(filepath.Join(dir, ".gitattributes"), []byte("file export-ignore\nver export-subst\n"), 0o644)
+	os.WriteFile(filepath.Join(dir, "ver"), []byte("$Format:%H$"), 0o755)
+	ann.commit(dir, "ok attributes")
+	ann.git(dir, "push", s.sshURL("shop"), "main")
+	ann.git(dir, "push", s.sshURL("shop"), "main:master")
+	var sums []string
+	err := w.blobs.List(t.Context(), "builds/", func(b hoist.BlobInfo) error {
+		r, _, err := w.blobs.Get(t.Context(), b.Key)
+		if err != nil {
+			return err
+		}
+		defer r.Close()
+		data, err := io.ReadAll(r)
+		sums = append(sums, fmt.Sprintf("%x", sha256.Sum256(data)))
+		list := exec.Command("tar", "-xzOf", "-", "file", "ver")
+		list.Stdin = bytes.NewReader(data)
+		out, tarErr := list.Output()
+		if tarErr != nil || !strings.HasSuffix(string(out), "$Format:%H$") {
+			t.Error(tarErr, string(out))
+		}
+		return err
+	})
+	if err != nil || len(sums) != 2 || sums[0] != sums[1] {
+		t.Error(err, sums)
+	}
+}
+
+func TestPushesGoOnForAWhileWhenTheServerIsToEnd(t *testing.T) {
+	w := newWorld(t)
+	s := w.server(func(c *git.Config) { c.Drain = 2 * time.Second })
+	ann := w.person("ann")
+	app, dir := ann.app("shop"), ann.work()
+	ann.app("other")
+	ann.commit(dir, "slow build")
+	push := ann.start(dir, "push", s.sshURL("shop"), "main")
+	push.waitFor("Stand-in app detected")
+	stuck := ann.start(dir, "push", s.httpURL(ann, "other"), "main")
+	stuck.waitFor("Stand-in app detected")
+	stopped := make(chan struct{})
+	go func() { s.stop(); close(stopped) }()
+	time.Sleep(500 * time.Millisecond)
+	for len(w.refs(app)) == 0 {
+		w.finish <- struct{}{} // whichever of the two
+		time.Sleep(300 * time.Millisecond)
+		break
+	}
+	<-stopped
+	errs := []error{push.wait(), stuck.wait()}
+	if (errs[0] == nil) == (errs[1] == nil) {
+		t.Error(errs, push.output(), stuck.output())
+	}
+	if all := push.output() + stuck.output(); strings.Count(all, "git process is being replaced") != 1 {
+		t.Error(all)
+	}
+}

@@ -1,0 +1,114 @@
+package git
+
+import (
+	"compress/gzip"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/hoist-sh/hoist"
+)
+
+// git runs a git command that sees the pushed objects.
+func (p *pushing) git(ctx context.Context, stdin io.Reader, args ...string) ([]byte, error) {
+	return run(ctx, p.scratch.dir, p.env, stdin, args...)
+}
+
+// storePack stores what the updates need and repo has not, as one pack; nil if
+// that is nothing. It fails if any object is missing.
+func (p *pushing) storePack(ctx context.Context, repo hoist.Repo, updates []hoist.RefUpdate) (*hoist.Pack, error) {
+	var want, have strings.Builder
+	for _, u := range updates {
+		if !u.Deletes() {
+			fmt.Fprintln(&want, u.New)
+		}
+	}
+	if want.Len() == 0 {
+		return nil, nil
+	}
+	// The truth may be ahead of the scratch repository.
+	tips := slices.Compact(slices.Sorted(maps.Values(repo.Refs)))
+	for _, tip := range tips {
+		fmt.Fprintln(&have, tip)
+	}
+	types, err := p.objectTypes(ctx, have.String())
+	if err != nil {
+		return nil, err
+	}
+	for i, tip := range tips {
+		if types[i] != "missing" {
+			fmt.Fprintln(&want, "^"+tip)
+		}
+	}
+	return p.pack(ctx, p.app.ID, p.scratch.dir, p.env, want.String())
+}
+
+// pack packs the objects that revs mean (git-rev-list(1), one a line) into a
+// new blob of the app's repository; nil if there are none.
+func (s *Server) pack(ctx context.Context, appID hoist.ID, dir string, env []string, revs string) (*hoist.Pack, error) {
+	f, err := os.CreateTemp(filepath.Join(dir, "objects"), "tmp_pack_*")
+	if err != nil {
+		return nil, err
+	}
+	defer os.Remove(f.Name())
+	defer f.Close()
+	sum := sha256.New()
+	err = runTo(ctx, io.MultiWriter(f, sum), dir, env, strings.NewReader(revs),
+		"pack-objects", "--revs", "--stdout", "--non-empty", "--delta-base-offset", "--quiet")
+	if err != nil {
+		return nil, err
+	}
+	size, err := f.Seek(0, io.SeekCurrent)
+	if err != nil || size == 0 {
+		return nil, err
+	}
+	if _, err := f.Seek(0, io.SeekStart); err != nil {
+		return nil, err
+	}
+	pack := &hoist.Pack{
+		Key:    repoPrefix + appID + "/" + hoist.NewID() + ".pack",
+		SHA256: hex.EncodeToString(sum.Sum(nil)),
+		Size:   size,
+	}
+	return pack, s.Blobs.Put(ctx, pack.Key, f, size, size)
+}
+
+// Where git keeps its blobs.
+const (
+	repoPrefix  = "repos/"
+	buildPrefix = "builds/"
+	sourceName  = "/source.tgz"
+)
+
+// storeSource stores the commit's tree as a gzipped tar, the same bytes for
+// the same commit, and returns its checksum.
+func (p *pushing) storeSource(ctx context.Context, key, commit string) (checksum string, err error) {
+	f, err := os.CreateTemp(p.scratch.dir, "source_*")
+	if err != nil {
+		return "", err
+	}
+	defer os.Remove(f.Name())
+	defer f.Close()
+	sum := sha256.New()
+	z, _ := gzip.NewWriterLevel(io.MultiWriter(f, sum), gzip.BestSpeed)
+	err = runTo(ctx, z, p.scratch.dir, p.env, nil, "-c", "tar.umask=0022", "archive", "--format=tar", commit)
+	if err := errors.Join(err, z.Close()); err != nil {
+		return "", err
+	}
+	size, err := f.Seek(0, io.SeekCurrent)
+	if err != nil {
+		return "", err
+	}
+	if _, err := f.Seek(0, io.SeekStart); err != nil {
+		return "", err
+	}
+	return "SHA256:" + hex.EncodeToString(sum.Sum(nil)), p.Blobs.Put(ctx, key, f, size, size)
+}

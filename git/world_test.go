@@ -1,0 +1,349 @@
+package git_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/ed25519"
+	"crypto/sha256"
+	"encoding/json"
+	"encoding/pem"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/hoist-sh/hoist"
+	"github.com/hoist-sh/hoist/git"
+	"github.com/hoist-sh/hoist/postgres"
+	"github.com/hoist-sh/hoist/postgres/postgrestest"
+	"github.com/jackc/pgx/v5"
+	gossh "golang.org/x/crypto/ssh"
+)
+
+func TestMain(m *testing.M) {
+	if filepath.Base(os.Args[0]) == git.HookName {
+		os.Exit(git.Hook(os.Stdin, os.Stderr))
+	}
+	os.Exit(m.Run())
+}
+
+// world is a platform around git components: a real database, bus and blob
+// store, and a stand-in for compile and api.
+type world struct {
+	t     *testing.T
+	api   *postgres.DB
+	roles *postgrestest.Roles
+	bus   hoist.Bus
+	blobs hoist.Blobs
+	home  string // of the clients
+
+	builders sync.WaitGroup
+	finish   chan struct{} // lets one slow build go on
+}
+
+func newWorld(t *testing.T) *world {
+	t.Parallel()
+	w := &world{t: t, home: t.TempDir(), finish: make(chan struct{})}
+	w.bus, w.blobs = newMemBus(), dirBlobs(t.TempDir())
+	w.api, w.roles = postgrestest.New(t)
+	ctx, stop := context.WithCancel(context.Background())
+	t.Cleanup(func() { stop(); w.builders.Wait() })
+	w.builders.Go(func() { w.compileAndRelease(ctx) })
+	return w
+}
+
+func (w *world) exec(sql string, args ...any) {
+	w.t.Helper()
+	if _, err := w.api.Pool.Exec(context.Background(), sql, args...); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// person is an account with an SSH key and an API token.
+type person struct {
+	w       *world
+	id      hoist.ID
+	email   string
+	token   string
+	keyFile string
+}
+
+func (w *world) person(name string) *person {
+	w.t.Helper()
+	p := &person{w: w, id: hoist.NewID(), email: name + "@example.com", token: hoist.NewSecret()}
+	public, private, _ := ed25519.GenerateKey(nil)
+	key, err := gossh.NewPublicKey(public)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	block, _ := gossh.MarshalPrivateKey(private, "")
+	p.keyFile = filepath.Join(w.home, name+"_key")
+	os.WriteFile(p.keyFile, pem.EncodeToMemory(block), 0o600)
+	hash := sha256.Sum256([]byte(p.token))
+	w.exec(`INSERT INTO accounts (id, email) VALUES ($1, $2)`, p.id, p.email)
+	w.exec(`INSERT INTO keys (id, account_id, public_key, fingerprint) VALUES ($1, $2, $3, $4)`,
+		hoist.NewID(), p.id, string(gossh.MarshalAuthorizedKey(key)), gossh.FingerprintSHA256(key))
+	w.exec(`INSERT INTO authorizations (id, account_id, token_hash) VALUES ($1, $2, $3)`, hoist.NewID(), p.id, hash[:])
+	return p
+}
+
+func (p *person) app(name string) hoist.ID {
+	p.w.t.Helper()
+	id := hoist.NewID()
+	p.w.exec(`INSERT INTO apps (id, name, owner_id, stack, region) VALUES ($1, $2, $3, 'host', 'local')`, id, name, p.id)
+	return id
+}
+
+// server is a running git component.
+type server struct {
+	w         *world
+	dir       string
+	ssh, http string
+	stop      func()
+}
+
+func (w *world) server(change ...func(*git.Config)) *server {
+	w.t.Helper()
+	s := &server{w: w, dir: w.t.TempDir(), ssh: freeAddr(w.t), http: freeAddr(w.t)}
+	self, _ := os.Executable()
+	registered := make(chan struct{})
+	c := git.Config{
+		DB: w.roles.Open("git"), Bus: w.bus, Blobs: w.blobs,
+		Public: hoist.Public{Domain: "example.test", SSH: 22},
+		Log:    slog.New(slog.NewTextHandler(w.t.Output(), nil)),
+		Dir:    s.dir, Hook: self, SSH: s.ssh, HTTP: s.http,
+		Register: func(ctx context.Context, _ string) { close(registered); <-ctx.Done() },
+	}
+	for _, f := range change {
+		f(&c)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- git.New(c).Run(ctx) }()
+	s.stop = sync.OnceFunc(func() {
+		cancel()
+		if err := <-done; err != nil {
+			w.t.Error(err)
+		}
+	})
+	w.t.Cleanup(s.stop)
+	select {
+	case <-registered:
+	case <-time.After(20 * time.Second):
+		w.t.Fatal("git component does not start")
+	}
+	return s
+}
+
+func freeAddr(t *testing.T) string {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// The two doors.
+func (s *server) sshURL(app string) string { return "ssh://git@" + s.ssh + "/" + app + ".git" }
+func (s *server) httpURL(p *person, app string) string {
+	return "http://x:" + p.token + "@" + s.http + "/" + app + ".git"
+}
+
+// command is a client's process of this person.
+func (p *person) command(dir, name string, args ...string) *exec.Cmd {
+	cmd := exec.Command(name, args...)
+	cmd.Dir = dir
+	cmd.Env = []string{
+		"PATH=" + os.Getenv("PATH"), "HOME=" + p.w.home, "GIT_CONFIG_NOSYSTEM=1", "GIT_TERMINAL_PROMPT=0",
+		"GIT_AUTHOR_NAME=A", "GIT_AUTHOR_EMAIL=a@example.com", "GIT_COMMITTER_NAME=A", "GIT_COMMITTER_EMAIL=a@example.com",
+		"GIT_SSH_COMMAND=" + strings.Join(p.sshArgs(), " "),
+	}
+	return cmd
+}
+
+func (p *person) sshArgs() []string {
+	return []string{"ssh", "-F", "/dev/null", "-i", p.keyFile, "-o", "IdentitiesOnly=yes", "-o", "BatchMode=yes",
+		"-o", "LogLevel=ERROR", "-o", "StrictHostKeyChecking=accept-new", "-o", "UserKnownHostsFile=" + filepath.Join(p.w.home, "known_hosts")}
+}
+
+// try runs a client's command and returns what it printed.
+func (p *person) try(dir, name string, args ...string) (string, error) {
+	var out bytes.Buffer
+	cmd := p.command(dir, name, args...)
+	cmd.Stdout, cmd.Stderr = &out, &out
+	err := cmd.Run()
+	return out.String(), err
+}
+
+func (p *person) git(dir string, args ...string) string {
+	p.w.t.Helper()
+	out, err := p.try(dir, "git", args...)
+	if err != nil {
+		p.w.t.Fatalf("git %s: %v\n%s", strings.Join(args, " "), err, out)
+	}
+	return out
+}
+
+// fails runs a git command that must fail and say want.
+func (p *person) fails(want, dir string, args ...string) string {
+	p.w.t.Helper()
+	out, err := p.try(dir, "git", args...)
+	if err == nil || !strings.Contains(out, want) {
+		p.w.t.Fatalf("git %s: %v, want %q:\n%s", strings.Join(args, " "), err, want, out)
+	}
+	return out
+}
+
+// clone makes a working copy with a first commit, without a remote.
+func (p *person) work() string {
+	p.w.t.Helper()
+	dir := p.w.t.TempDir()
+	p.git(dir, "init", "-q", "-b", "main")
+	p.commit(dir, "ok first")
+	return dir
+}
+
+// commit makes a commit; the builder does what the message's first word says:
+// ok, fail or slow.
+func (p *person) commit(dir, message string) string {
+	p.w.t.Helper()
+	os.WriteFile(filepath.Join(dir, "file"), []byte(hoist.NewID()), 0o644)
+	p.git(dir, "add", ".")
+	p.git(dir, "commit", "-qm", message)
+	return strings.TrimSpace(p.git(dir, "rev-parse", "HEAD"))
+}
+
+// refs are the app's refs in the database.
+func (w *world) refs(app hoist.ID) map[string]string {
+	w.t.Helper()
+	r, err := w.api.Repo(context.Background(), app)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return r.Refs
+}
+
+// states are the states of the app's builds, oldest first.
+func (w *world) states(app hoist.ID) []string {
+	w.t.Helper()
+	rows, _ := w.api.Pool.Query(context.Background(), `SELECT state FROM builds WHERE app_id = $1 ORDER BY created_at`, app)
+	list, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return list
+}
+
+// eventually waits until f is true.
+func eventually(t *testing.T, what string, f func() bool) {
+	t.Helper()
+	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+		if f() {
+			return
+		}
+	}
+	t.Fatal("not in time: ", what)
+}
+
+// compileAndRelease stands in for compile and api.
+func (w *world) compileAndRelease(ctx context.Context) {
+	for ctx.Err() == nil {
+		var b hoist.Build
+		err := w.api.Pool.QueryRow(ctx, `
+			UPDATE builds SET state = 'building' WHERE id = (
+				SELECT id FROM builds WHERE state = 'pending' ORDER BY created_at LIMIT 1 FOR UPDATE SKIP LOCKED)
+			RETURNING id, app_id, account_id, source_key, source_version, source_description, push`).
+			Scan(&b.ID, &b.AppID, &b.AccountID, &b.SourceKey, &b.SourceVersion, &b.SourceDescription, &b.Push)
+		if err != nil {
+			time.Sleep(20 * time.Millisecond)
+			continue
+		}
+		w.builders.Go(func() {
+			if err := w.build(ctx, b); err != nil && ctx.Err() == nil {
+				w.t.Error("builder:", err)
+			}
+		})
+	}
+}
+
+func (w *world) line(b hoist.Build, text string, end hoist.BuildState) {
+	data, _ := json.Marshal(hoist.BuildChunk{Text: text, End: end})
+	w.bus.Append(hoist.StreamBuilds+b.ID, data)
+}
+
+func (w *world) build(ctx context.Context, b hoist.Build) error {
+	silent := strings.HasPrefix(b.SourceDescription, "silent")
+	say := func(text string, end hoist.BuildState) {
+		if !silent {
+			w.line(b, text, end)
+		}
+	}
+	say("-----> Stand-in app detected\n", "")
+	var release hoist.ID
+	state, errText, output := hoist.BuildSucceeded, "", "the whole output\n"
+	switch verb, _, _ := strings.Cut(b.SourceDescription, " "); verb {
+	case "fail":
+		state, errText = hoist.BuildFailed, "Push rejected, failed to compile Stand-in app."
+		say(" !     "+errText+"\n", "")
+	case "slow":
+		for canceled := false; !canceled; {
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-w.finish:
+				canceled = true
+			case <-time.After(50 * time.Millisecond):
+				var s string
+				w.api.Pool.QueryRow(ctx, `SELECT state FROM builds WHERE id = $1`, b.ID).Scan(&s)
+				if s == "canceled" {
+					return nil
+				}
+			}
+		}
+	}
+	if state == hoist.BuildSucceeded {
+		release = hoist.NewID()
+		err := pgx.BeginFunc(ctx, w.api.Pool, func(tx pgx.Tx) error {
+			if _, err := tx.Exec(ctx, `
+				INSERT INTO releases (id, app_id, version, description, account_id)
+				SELECT $1, $2, 1 + count(*), $3, $4 FROM releases WHERE app_id = $2`,
+				release, b.AppID, "Deploy "+b.SourceVersion[:8], b.AccountID); err != nil {
+				return err
+			}
+			if _, err := tx.Exec(ctx, `UPDATE apps SET current_release_id = $2 WHERE id = $1`, b.AppID, release); err != nil {
+				return err
+			}
+			if _, err := tx.Exec(ctx, `UPDATE builds SET state = 'releasing', release_id = $2 WHERE id = $1`, b.ID, release); err != nil {
+				return err
+			}
+			return postgres.ApplyPush(ctx, tx, b.AppID, *b.Push)
+		})
+		if err != nil {
+			return err
+		}
+		say(fmt.Sprintf("-----> Launching... done\n"), "")
+	}
+	_, err := w.api.Pool.Exec(ctx, `UPDATE builds SET state = $2, error = $3, output = $4, finished_at = now() WHERE id = $1`,
+		b.ID, state, errText, output)
+	say("", state)
+	return err
+}
+
+// status is the answer's status to a request without credentials.
+func status(t *testing.T, url string) (int, http.Header) {
+	t.Helper()
+	res, err := http.Get(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	res.Body.Close()
+	return res.StatusCode, res.Header
+}
