@@ -1,0 +1,5 @@
+package oci_test
+
+const supervisorEnv = "HOIST_TEST_SUPERVISOR"
+
+func supervisor() int { return 0 }

@@ -1,0 +1,226 @@
+package oci
+
+import (
+	"encoding/json"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/hoist-sh/hoist"
+	"golang.org/x/sys/unix"
+)
+
+// record is what a later Engine must know of a container. It is written when
+// the container has started: a directory without it is half made.
+type record struct {
+	ID        hoist.ID
+	Labels    map[string]string
+	IP        netip.Addr
+	Egress    []netip.AddrPort
+	Attach    bool
+	Deadline  time.Time
+	StartedAt time.Time
+	Pid       int
+	PidStart  uint64      // see startTime
+	EndedBy   unix.Signal // that Signal sent as SIGKILL
+	TimedOut  bool
+	Exit      *hoist.Exit // once it has ended
+}
+
+// container is a container that this engine knows.
+type container struct {
+	dir string
+
+	mu sync.Mutex
+	record
+
+	slug    string // whose mount it uses
+	process *process
+	out     *output // nil when attached
+	stream  *stream // when attached
+	timer   *time.Timer
+	done    chan struct{} // closed when it has ended and Exit is set
+
+	removing sync.Mutex
+}
+
+const recordFile = "container.json"
+
+// save writes the record; c.mu is held.
+func (c *container) save() error {
+	data, err := json.Marshal(c.record)
+	if err != nil {
+		return err
+	}
+	path := filepath.Join(c.dir, recordFile)
+	if err := os.WriteFile(path+".new", data, 0o600); err != nil {
+		return err
+	}
+	return os.Rename(path+".new", path)
+}
+
+func loadRecord(dir string) (r record, err error) {
+	data, err := os.ReadFile(filepath.Join(dir, recordFile))
+	if err != nil {
+		return r, err
+	}
+	return r, json.Unmarshal(data, &r)
+}
+
+func (c *container) ended() bool {
+	select {
+	case <-c.done:
+		return true
+	default:
+		return false
+	}
+}
+
+func (c *container) setEndedBy(sig unix.Signal) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.EndedBy = sig
+	return c.save()
+}
+
+// watchDeadline kills the container when its time is over.
+func (c *container) watchDeadline() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.Deadline.IsZero() {
+		return
+	}
+	c.timer = time.AfterFunc(time.Until(c.Deadline), func() {
+		if c.ended() {
+			return
+		}
+		c.mu.Lock()
+		c.TimedOut = true
+		c.save()
+		c.mu.Unlock()
+		c.process.kill(unix.SIGKILL)
+	})
+}
+
+// supervise waits for the end of the container's process and finds out how it ended,
+// before anything is deleted that tells.
+func (e *Engine) supervise(c *container) {
+	code := -1
+	if c.process != nil {
+		code = c.process.wait()
+	}
+	if e.closed.Load() {
+		return
+	}
+	exit := hoist.Exit{
+		Code:     code,
+		OOM:      e.cgroups.oomKilled(c.ID),
+		DiskFull: diskFull(filepath.Join(c.dir, diskFile)),
+		EndedAt:  time.Now(),
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	exit.StartedAt, exit.TimedOut = c.StartedAt, c.TimedOut
+	if c.EndedBy != 0 && code == 128+int(unix.SIGKILL) {
+		exit.Code = 128 + int(c.EndedBy)
+	}
+	c.Exit = &exit
+	if c.Pid != 0 {
+		if err := c.save(); err != nil {
+			e.log.Error("container's end is not recorded", "container", c.ID, "err", err)
+		}
+	}
+	if c.timer != nil {
+		c.timer.Stop()
+	}
+	close(c.done)
+}
+
+// adopt takes over a container that an earlier engine started.
+func (e *Engine) adopt(dir string, r record) (*container, error) {
+	c := &container{dir: dir, record: r, done: make(chan struct{})}
+	if _, err := e.network.take(c.IP); err != nil {
+		return nil, err
+	}
+	if c.Exit == nil {
+		// A process that is not there any more ended unseen.
+		c.process, _ = openProcess(c.Pid, c.PidStart)
+	}
+	if !c.Attach {
+		out, err := openOutput(dir)
+		if err != nil {
+			return nil, err
+		}
+		c.out = out
+	}
+	if c.Exit != nil {
+		close(c.done)
+		return c, nil
+	}
+	go e.supervise(c)
+	if c.process != nil {
+		c.watchDeadline()
+		if c.Attach { // nobody is at the other end any more
+			if err := c.process.kill(unix.SIGKILL); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return c, nil
+}
+
+// free removes all that a container has, however far it got. It can be repeated.
+func (e *Engine) free(c *container) error {
+	ctx, cancel := cleanupContext()
+	defer cancel()
+	if c.process != nil {
+		if err := c.process.kill(unix.SIGKILL); err != nil {
+			return err
+		}
+		<-c.done
+	}
+	if c.stream != nil {
+		c.stream.shut()
+	}
+	left := e.cgroups.pids(c.ID)
+	if err := e.runtime.delete(ctx, c.ID); err != nil {
+		return err
+	}
+	if err := e.cgroups.remove(c.ID); err != nil {
+		return err
+	}
+	for _, pid := range left { // of a runtime that was killed half-way; else no child of ours
+		unix.Wait4(pid, nil, unix.WNOHANG, nil)
+	}
+	if c.IP.IsValid() {
+		if err := e.firewall.forbid(c.IP, c.Egress); err != nil {
+			return err
+		}
+	}
+	c.mu.Lock()
+	if c.slug != "" {
+		e.slugs.release(c.slug)
+		c.slug = ""
+	}
+	c.mu.Unlock()
+	if err := os.RemoveAll(c.dir); err != nil {
+		return err
+	}
+	if c.out != nil {
+		c.out.close()
+	}
+	if c.process != nil {
+		c.process.file.Close()
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.containers[c.ID] == c {
+		delete(e.containers, c.ID)
+		if c.IP.IsValid() {
+			e.network.release(c.IP)
+		}
+	}
+	return nil
+}

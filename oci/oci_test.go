@@ -1,0 +1,179 @@
+package oci_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/hoist-sh/hoist"
+	"github.com/hoist-sh/hoist/oci"
+)
+
+func TestMain(m *testing.M) {
+	if os.Getuid() != 0 {
+		fmt.Println("oci: these tests need root; skipped")
+		return
+	}
+	if err := oci.Isolate(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	if os.Getenv(supervisorEnv) != "" {
+		os.Exit(supervisor())
+	}
+	os.Exit(m.Run())
+}
+
+// config is that of an engine no other test has, nor another run of the tests.
+func config(t testing.TB) oci.Config {
+	t.Helper()
+	n := os.Getpid()*8 + int(names.next())
+	return oci.Config{
+		Name:    fmt.Sprintf("t%d", n),
+		Dir:     filepath.Join(t.TempDir(), "engine"),
+		Network: netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(128 + n/64%64), byte(n * 4), 0}), 22),
+		Log:     slog.New(slog.NewTextHandler(testWriter{t}, nil)),
+	}
+}
+
+var names counter
+
+type counter struct {
+	sync.Mutex
+	n int
+}
+
+func (c *counter) next() int {
+	c.Lock()
+	defer c.Unlock()
+	c.n++
+	return c.n
+}
+
+type testWriter struct{ t testing.TB }
+
+func (w testWriter) Write(p []byte) (int, error) {
+	w.t.Log(strings.TrimSpace(string(p)))
+	return len(p), nil
+}
+
+// newEngine returns an engine that is torn down with the test.
+func newEngine(t testing.TB, change ...func(*oci.Config)) *oci.Engine {
+	t.Helper()
+	cfg := config(t)
+	for _, f := range change {
+		f(&cfg)
+	}
+	e, err := oci.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := e.Teardown(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+	return e
+}
+
+var small = hoist.Size{Name: "test", Memory: 128 << 20, CPUShare: 100, Pids: 64, Disk: 64 << 20}
+
+func spec(command string) hoist.ContainerSpec {
+	return hoist.ContainerSpec{ID: hoist.NewID(), Name: "web.1", Command: command, Size: small}
+}
+
+func start(t testing.TB, e *oci.Engine, s hoist.ContainerSpec) hoist.ContainerSpec {
+	t.Helper()
+	if err := e.Start(t.Context(), s); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// lines collects what Watch hands on.
+type lines struct {
+	sync.Mutex
+	buf bytes.Buffer
+}
+
+func (l *lines) add(line []byte) {
+	l.Lock()
+	defer l.Unlock()
+	l.buf.Write(line)
+	l.buf.WriteByte('\n')
+}
+
+func (l *lines) String() string {
+	l.Lock()
+	defer l.Unlock()
+	return l.buf.String()
+}
+
+func (l *lines) wait(t testing.TB, want string) {
+	t.Helper()
+	eventually(t, func() bool { return strings.Contains(l.String(), want) }, func() string {
+		return fmt.Sprintf("output has no %q: %q", want, l)
+	})
+}
+
+func watch(t testing.TB, e *oci.Engine, id hoist.ID) (*lines, hoist.Exit) {
+	t.Helper()
+	var out lines
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	exit, err := e.Watch(ctx, id, out.add)
+	if err != nil {
+		t.Fatalf("watch: %v; output %q", err, out.String())
+	}
+	return &out, exit
+}
+
+// run starts a container, waits for its end and removes it.
+func run(t testing.TB, e *oci.Engine, s hoist.ContainerSpec) (string, hoist.Exit) {
+	t.Helper()
+	start(t, e, s)
+	out, exit := watch(t, e, s.ID)
+	if err := e.Remove(t.Context(), s.ID); err != nil {
+		t.Fatal(err)
+	}
+	return out.String(), exit
+}
+
+func eventually(t testing.TB, ok func() bool, why func() string) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); !ok(); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal(why())
+		}
+	}
+}
+
+// slug makes a squashfs image with the files.
+func slug(t testing.TB, files map[string]string) string {
+	t.Helper()
+	dir := t.TempDir()
+	tree := filepath.Join(dir, "tree")
+	for name, text := range files {
+		path := filepath.Join(tree, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	image := filepath.Join(dir, "slug.squashfs")
+	if out, err := exec.Command("mksquashfs", tree, image, "-all-root", "-quiet", "-no-progress").CombinedOutput(); err != nil {
+		t.Fatalf("mksquashfs: %v: %s", err, out)
+	}
+	return image
+}

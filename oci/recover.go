@@ -1,0 +1,128 @@
+package oci
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/hoist-sh/hoist"
+)
+
+// recover finds the containers of an earlier engine. What has no record is
+// half made, or half removed, and goes.
+func (e *Engine) recover() error {
+	ids, err := e.known()
+	if err != nil {
+		return err
+	}
+	egress := map[netip.Addr][]netip.AddrPort{}
+	var half []*container
+	for id := range ids {
+		dir := e.containerDir(id)
+		r, err := loadRecord(dir)
+		if err != nil || r.ID != id {
+			half = append(half, &container{dir: dir, record: record{ID: id}, done: make(chan struct{})})
+			continue
+		}
+		c, err := e.adopt(dir, r)
+		if err != nil {
+			return err
+		}
+		e.containers[id] = c
+		egress[c.IP] = c.Egress
+	}
+	if err := e.firewall.install(egress); err != nil {
+		return err
+	}
+	for _, c := range half {
+		e.log.Info("removing what is left of a container", "container", c.ID)
+		if err := e.free(c); err != nil {
+			return err
+		}
+	}
+	return e.network.removeLinks()
+}
+
+// known returns every container there is a trace of.
+func (e *Engine) known() (map[hoist.ID]bool, error) {
+	ids := map[hoist.ID]bool{}
+	for _, dir := range []string{e.containerDir(""), e.runtime.root} {
+		entries, err := os.ReadDir(dir)
+		if err != nil {
+			return nil, fmt.Errorf("oci: %w", err)
+		}
+		for _, entry := range entries {
+			if idPattern.MatchString(entry.Name()) {
+				ids[entry.Name()] = true
+			}
+		}
+	}
+	for _, id := range e.cgroups.list() {
+		ids[id] = true
+	}
+	return ids, nil
+}
+
+// forward has the kernel forward packets, and remembers if it did not before.
+func (e *Engine) forward() error {
+	data, err := os.ReadFile(ipForward)
+	if err != nil {
+		return fmt.Errorf("oci: %w", err)
+	}
+	if strings.TrimSpace(string(data)) == "1" {
+		return nil
+	}
+	if err := os.WriteFile(e.forwardFile(), nil, 0o600); err != nil {
+		return fmt.Errorf("oci: %w", err)
+	}
+	if err := os.WriteFile(ipForward, []byte("1"), 0); err != nil {
+		return fmt.Errorf("oci: switch on %s: %w", ipForward, err)
+	}
+	return nil
+}
+
+const ipForward = "/proc/sys/net/ipv4/ip_forward"
+
+func (e *Engine) forwardFile() string { return filepath.Join(e.dir, "ip_forward_was_off") }
+
+// Teardown removes the containers and everything else of this engine's but its
+// directory, and closes it. Forwarding is switched off again if New switched
+// it on and no other engine is there.
+func (e *Engine) Teardown(ctx context.Context) error {
+	e.mu.Lock()
+	var all []*container
+	for _, c := range e.containers {
+		all = append(all, c)
+	}
+	e.mu.Unlock()
+	var errs []error
+	for _, c := range all {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		errs = append(errs, e.Remove(ctx, c.ID))
+	}
+	errs = append(errs, e.network.removeLinks(), e.cgroups.remove(""), e.firewall.remove())
+	if _, err := os.Stat(e.forwardFile()); err == nil {
+		others, err := otherTables()
+		if err == nil && !others {
+			err = os.WriteFile(ipForward, []byte("0"), 0)
+		}
+		errs = append(errs, err, os.Remove(e.forwardFile()))
+	}
+	errs = append(errs, e.Close())
+	if err := os.Remove(e.mnt); err != nil && !errors.Is(err, os.ErrNotExist) {
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+// cleanupContext bounds what must be done even if the caller has given up.
+func cleanupContext() (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.Background(), 30*time.Second)
+}

@@ -1,0 +1,178 @@
+package oci
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"regexp"
+	"time"
+
+	"github.com/hoist-sh/hoist"
+)
+
+const diskFile = "disk.ext4"
+
+var idPattern = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_-]{0,62}$`)
+
+// Start runs a container. When it fails, nothing is left of it.
+func (e *Engine) Start(ctx context.Context, spec hoist.ContainerSpec) error {
+	if !idPattern.MatchString(spec.ID) {
+		return hoist.Invalid("%q is not a container's ID.", spec.ID)
+	}
+	if spec.TTY && !spec.Attach {
+		return hoist.Invalid("A terminal needs somebody attached.")
+	}
+	c, err := e.reserve(spec)
+	if err != nil {
+		return err
+	}
+	if err := e.start(ctx, c, spec); err != nil {
+		if freeErr := e.free(c); freeErr != nil {
+			e.log.Error("left over from a failed start", "container", c.ID, "err", freeErr)
+		}
+		return err
+	}
+	return nil
+}
+
+// reserve makes the container known, with an address.
+func (e *Engine) reserve(spec hoist.ContainerSpec) (*container, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.closed.Load() {
+		return nil, errClosed
+	}
+	if e.containers[spec.ID] != nil {
+		return nil, fmt.Errorf("oci: container %s: %w", spec.ID, os.ErrExist)
+	}
+	ip, err := e.network.take(netip.Addr{})
+	if err != nil {
+		return nil, err
+	}
+	c := &container{
+		dir:  e.containerDir(spec.ID),
+		done: make(chan struct{}),
+		record: record{
+			ID: spec.ID, Labels: spec.Labels, IP: ip, Egress: spec.Egress,
+			Attach: spec.Attach, Deadline: spec.Deadline,
+		},
+	}
+	e.containers[spec.ID] = c
+	return c, nil
+}
+
+func (e *Engine) start(ctx context.Context, c *container, spec hoist.ContainerSpec) error {
+	if err := os.MkdirAll(c.dir, 0o700); err != nil {
+		return fmt.Errorf("oci: %w", err)
+	}
+	base := firstID(c.IP)
+	image := filepath.Join(c.dir, diskFile)
+	if err := e.makeDisk(image, spec.Size.Disk); err != nil {
+		return err
+	}
+	l, err := e.mountContainer(c.ID, image, spec.SlugPath, base)
+	if err != nil {
+		return err
+	}
+	defer l.close() // by then the container has them itself
+	c.slug = spec.SlugPath
+	if err := e.writeNames(l.dir, spec, c.IP); err != nil {
+		return err
+	}
+	config, err := json.Marshal(e.ociSpec(spec, base, l))
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(c.dir, "config.json"), config, 0o600); err != nil {
+		return fmt.Errorf("oci: %w", err)
+	}
+	pid, err := e.create(ctx, c, spec, l, int(base+dynoUID))
+	if err != nil {
+		return err
+	}
+	if c.PidStart, err = startTime(pid); err != nil {
+		return fmt.Errorf("oci: container's process: %w", err)
+	}
+	if c.process, err = openProcess(pid, c.PidStart); err != nil {
+		return err
+	}
+	go e.supervise(c)
+	if err := e.network.connect(pid, c.IP); err != nil {
+		return err
+	}
+	if err := e.firewall.allow(c.IP, c.Egress); err != nil {
+		return err
+	}
+	if err := e.runtime.start(ctx, c.ID, c.dir); err != nil {
+		return err
+	}
+	e.keepSeccomp(c.ID)
+	c.mu.Lock()
+	c.Pid, c.StartedAt = pid, time.Now()
+	if c.Exit != nil { // it was quick
+		c.Exit.StartedAt = c.StartedAt
+	}
+	err = c.save()
+	c.mu.Unlock()
+	if err != nil {
+		return fmt.Errorf("oci: %w", err)
+	}
+	c.watchDeadline()
+	return nil
+}
+
+// create makes the standard streams and has the runtime make the container.
+func (e *Engine) create(ctx context.Context, c *container, spec hoist.ContainerSpec, l *layers, uid int) (pid int, err error) {
+	switch {
+	case spec.TTY:
+		console, err := newConsole(l.dir)
+		if err != nil {
+			return 0, err
+		}
+		defer console.close()
+		if pid, err = e.runtime.create(ctx, c.ID, c.dir, console.path, stdio{}); err != nil {
+			return 0, err
+		}
+		master, err := console.receive(spec.Env)
+		if err != nil {
+			return 0, err
+		}
+		c.stream = newStream(master, master, func() { e.hangUp(c) })
+		return pid, nil
+	case spec.Attach:
+		in, out, std, err := makePipes(uid)
+		if err != nil {
+			return 0, errors.Join(err)
+		}
+		defer std[0].Close()
+		defer std[1].Close()
+		c.stream = newStream(in, out, func() { e.hangUp(c) })
+		return e.runtime.create(ctx, c.ID, c.dir, "", std)
+	default:
+		out, pipe, err := makeOutput(c.dir, uid)
+		if err != nil {
+			return 0, err
+		}
+		defer pipe.Close()
+		c.out = out
+		null, err := os.Open(os.DevNull)
+		if err != nil {
+			return 0, err
+		}
+		defer null.Close()
+		return e.runtime.create(ctx, c.ID, c.dir, "", stdio{null, pipe, pipe})
+	}
+}
+
+// writeNames writes the files that are a container's own in /etc.
+func (e *Engine) writeNames(dir string, spec hoist.ContainerSpec, ip netip.Addr) error {
+	hosts := fmt.Sprintf("127.0.0.1 localhost\n::1 localhost\n%s %s\n", ip, spec.Name)
+	resolv, _ := hostResolver()
+	return errors.Join(
+		os.WriteFile(filepath.Join(dir, "hosts"), []byte(hosts), 0o644),
+		os.WriteFile(filepath.Join(dir, "resolv.conf"), resolv, 0o644))
+}
