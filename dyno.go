@@ -45,7 +45,8 @@ type Dyno struct {
 	Reason     string // code and text: "R10 (Boot timeout)", …
 	CreatedAt  time.Time
 	UpdatedAt  time.Time
-	StateAt    time.Time // since when State holds
+	StateAt    time.Time  // since when State holds
+	UpAt       *time.Time // when it was up for the first time
 }
 
 // Name is the dyno's name within its app: "web.1", "run.4711".
@@ -66,8 +67,9 @@ type DynoWant string
 
 // Wants.
 const (
-	WantUp   DynoWant = "up"
-	WantDown DynoWant = "down"
+	WantUp      DynoWant = "up"
+	WantRestart DynoWant = "restart" // up until its replacement, a new row, is up; then down
+	WantDown    DynoWant = "down"
 )
 
 // DynoState is what the dyno does; the texts are the Platform API's.

@@ -186,8 +186,11 @@ CREATE TABLE dynos (
   reason      text NOT NULL DEFAULT '',
   created_at  timestamptz NOT NULL DEFAULT now(),
   updated_at  timestamptz NOT NULL DEFAULT now(),
-  state_at    timestamptz NOT NULL DEFAULT now()
+  state_at    timestamptz NOT NULL DEFAULT now(),
+  up_at       timestamptz             -- when it was up for the first time
 );
+-- One web.1 at most is meant to stay; others may be on their way out.
+CREATE UNIQUE INDEX dynos_wanted ON dynos (app_id, type, number) WHERE kind = 'formation' AND want = 'up' AND state <> 'down';
 CREATE INDEX dynos_app ON dynos (app_id);
 CREATE INDEX dynos_worker ON dynos (worker_id) WHERE state <> 'down';
 CREATE INDEX dynos_unplaced ON dynos (created_at) WHERE worker_id IS NULL AND state <> 'down';

@@ -1,0 +1,283 @@
+package runtime
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/hoist-sh/hoist"
+)
+
+// errNotOurs is why a supervisor must end: the row is gone or another's.
+var errNotOurs = errors.New("the dyno is not this worker's any more")
+
+const (
+	webPort    = 5000            // $PORT; every dyno has a network of its own
+	provenUp   = time.Minute     // up for so long, a crash is the first again
+	removeWait = 5 * time.Second // between attempts to remove a container
+)
+
+// supervisor runs one dyno row: a state machine whose state is in the row, so
+// that another process can go on from any point. It ends when the row is down,
+// when the row is lost (the container is removed) or when its context ends
+// (the container is left running).
+type supervisor struct {
+	r    *Runtime
+	log  *slog.Logger
+	dyno hoist.Dyno // the row as last written
+	proc *process   // nil if there is no container
+	slug func()     // gives the slug back to the cache
+
+	cancel context.CancelCauseFunc
+	stop   chan struct{} // closed: want is down
+	once   sync.Once
+	done   chan struct{}
+
+	secret  string        // hash of the attach secret; empty if not attached
+	client  chan net.Conn // from the attach listener; one at most
+	session *session      // of the attached client
+}
+
+func newSupervisor(r *Runtime, d hoist.Dyno) *supervisor {
+	s := &supervisor{
+		r: r, dyno: d, log: r.log.With("app", d.AppName, "dyno", d.Name(), "id", d.ID),
+		stop: make(chan struct{}), done: make(chan struct{}), client: make(chan net.Conn, 1),
+		slug: func() {},
+	}
+	if d.Attach {
+		s.secret = string(d.SecretHash)
+	}
+	return s
+}
+
+// begin starts the supervisor, adopting the dyno's container if there is one.
+func (s *supervisor) begin(ctx context.Context, found hoist.Container, there bool) {
+	ctx, s.cancel = context.WithCancelCause(ctx)
+	go func() {
+		defer close(s.done)
+		defer s.cancel(nil)
+		if there {
+			s.adopt(ctx, found)
+		} else {
+			s.resume(ctx)
+		}
+		for ctx.Err() == nil && s.dyno.State != hoist.DynoDown {
+			switch s.dyno.State {
+			case hoist.DynoStarting:
+				s.start(ctx)
+			case hoist.DynoUp:
+				s.watchOver(ctx)
+			case hoist.DynoStopping:
+				s.shutDown(ctx)
+			case hoist.DynoCrashed:
+				s.waitToRestart(ctx)
+			default:
+				s.log.Error("unknown state", "state", s.dyno.State)
+				s.askToStop()
+				s.to(ctx, hoist.DynoDown)
+			}
+		}
+		if s.session != nil {
+			s.session.close()
+		}
+		if errors.Is(context.Cause(ctx), errNotOurs) {
+			s.log.Info("ending a container that is not ours any more")
+			s.remove(context.WithoutCancel(ctx))
+		}
+		s.slug()
+	}()
+}
+
+// askToStop makes want='down' known.
+func (s *supervisor) askToStop() { s.once.Do(func() { close(s.stop) }) }
+
+// until returns a context that ends when the dyno shall stop.
+func (s *supervisor) until(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	go func() {
+		select {
+		case <-s.stop:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, cancel
+}
+
+// adopt takes over a container that an earlier process started.
+func (s *supervisor) adopt(ctx context.Context, c hoist.Container) {
+	s.log.Info("adopting a container", "running", c.Running)
+	switch {
+	case s.dyno.State == hoist.DynoCrashed:
+		s.remove(ctx)
+	case s.dyno.Attach:
+		s.watch(ctx, c)
+		s.dyno.Reason = "the connection to its client was lost"
+		s.r.engine.Signal(ctx, s.dyno.ID, sigHUP)
+		s.to(ctx, hoist.DynoStopping)
+	default:
+		s.watch(ctx, c)
+	}
+}
+
+// resume goes on with a row that has no container here.
+func (s *supervisor) resume(ctx context.Context) {
+	switch {
+	case s.dyno.State == hoist.DynoStopping:
+		s.to(ctx, hoist.DynoDown)
+	case s.dyno.State != hoist.DynoUp:
+	case s.dyno.Kind != hoist.KindFormation:
+		s.dyno.Reason = "its machine was restarted"
+		s.to(ctx, hoist.DynoDown)
+	default: // the machine was restarted
+		s.to(ctx, hoist.DynoStarting)
+	}
+}
+
+// to writes the row with a new state, for as long as it takes, and rings.
+// Afterwards the context has ended or the row is written.
+func (s *supervisor) to(ctx context.Context, state hoist.DynoState) {
+	from := s.dyno.State
+	s.dyno.State, s.dyno.StateAt = state, time.Now()
+	if state != hoist.DynoUp && state != hoist.DynoStopping {
+		s.dyno.Address = ""
+	}
+	for warned := false; ctx.Err() == nil; warned = true {
+		write, cancel := context.WithTimeout(ctx, 5*time.Second)
+		err := s.r.db.UpdateDyno(write, s.r.worker.ID, s.dyno)
+		cancel()
+		switch {
+		case err == nil:
+			s.log.Info("state", "from", from, "to", state, "reason", s.dyno.Reason)
+			s.r.ring(s.dyno)
+			return
+		case errors.Is(err, hoist.ErrNotFound):
+			s.cancel(errNotOurs)
+			return
+		case !warned && ctx.Err() == nil:
+			s.log.Warn("waits", "for", "database: "+err.Error())
+		}
+		sleep(ctx, time.Second)
+	}
+}
+
+// waitToRestart waits until a crashed dyno is due.
+func (s *supervisor) waitToRestart(ctx context.Context) {
+	due := time.Now()
+	if s.dyno.RestartAt != nil {
+		due = *s.dyno.RestartAt
+	}
+	select {
+	case <-ctx.Done():
+	case <-s.stop:
+		s.to(ctx, hoist.DynoDown)
+	case <-time.After(time.Until(due)):
+		s.dyno.RestartAt = nil
+		s.say("State changed from crashed to starting")
+		s.to(ctx, hoist.DynoStarting)
+	}
+}
+
+// crashed ends a formation dyno for now and a one-off for good.
+func (s *supervisor) crashed(ctx context.Context, reason string) {
+	if s.dyno.Kind != hoist.KindFormation {
+		s.ended(ctx, reason)
+		return
+	}
+	d := &s.dyno
+	from := d.State
+	if d.State == hoist.DynoUp && time.Since(d.StateAt) >= provenUp {
+		d.Restarts = 0
+	}
+	at := time.Now().Add(backoff(s.r.cfg.Backoff, d.Restarts))
+	d.Restarts++
+	d.RestartAt, d.Reason = &at, reason
+	s.noteExit()
+	s.say(fmt.Sprintf("State changed from %s to crashed", from))
+	s.to(ctx, hoist.DynoCrashed)
+	s.remove(ctx)
+}
+
+// ended is the end of a dyno that shall not run any more.
+func (s *supervisor) ended(ctx context.Context, reason string) {
+	d := &s.dyno
+	if reason != "" {
+		d.Reason = reason
+	}
+	from, to := d.State, "down"
+	if from == hoist.DynoStopping {
+		from = hoist.DynoUp // as Heroku words it
+	}
+	if d.Kind != hoist.KindFormation {
+		to = "complete"
+	}
+	s.noteExit()
+	s.say(fmt.Sprintf("State changed from %s to %s", from, to))
+	s.to(ctx, hoist.DynoDown)
+	if s.session != nil {
+		s.session.close() // the exit code is in the row
+	}
+	s.remove(ctx)
+}
+
+// noteExit writes down how the process ended, if it did.
+func (s *supervisor) noteExit() {
+	if s.proc == nil {
+		return
+	}
+	select {
+	case <-s.proc.ended:
+	default:
+		return
+	}
+	exit := s.proc.exit
+	switch {
+	case exit.OOM:
+		s.say("Error R15 (Memory quota vastly exceeded)")
+		s.dyno.Reason = "R15 (Memory quota vastly exceeded)"
+	case exit.TimedOut:
+		s.say(fmt.Sprintf("Error: it ran for longer than %s", s.dyno.Timeout))
+		s.dyno.Reason = fmt.Sprintf("it ran for longer than %s", s.dyno.Timeout)
+	case exit.DiskFull:
+		s.say("Error: its disk is full; files beyond the dyno's size were not written")
+		s.dyno.Reason = "its disk is full"
+	}
+	s.dyno.ExitCode = &exit.Code
+	s.say(fmt.Sprintf("Process exited with status %d", exit.Code))
+}
+
+// backoff doubles from base, up to 300 times base.
+func backoff(base time.Duration, restarts int) time.Duration {
+	return min(base<<min(restarts, 9), 300*base)
+}
+
+// remove frees the container, for as long as it takes.
+func (s *supervisor) remove(ctx context.Context) {
+	s.proc = nil
+	for ctx.Err() == nil {
+		try, cancel := context.WithTimeout(ctx, 30*time.Second)
+		err := s.r.engine.Remove(try, s.dyno.ID)
+		cancel()
+		if err == nil || errors.Is(err, hoist.ErrNotFound) {
+			return
+		}
+		if ctx.Err() == nil {
+			s.log.Error("cannot remove the container; trying again", "error", err)
+		}
+		sleep(ctx, removeWait)
+	}
+}
+
+// say writes a line of the platform about the dyno to the app's log.
+func (s *supervisor) say(text string) { s.r.say(s.dyno, text) }
+
+func sleep(ctx context.Context, d time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(d):
+	}
+}
