@@ -21,9 +21,12 @@ type backlog struct {
 	missed int       // lines dropped since the last take
 	since  time.Time // when the first of them was
 	ready  chan struct{}
+	first  chan []entry // history, handed to the reader as it is: LogKeep bounds it
 }
 
-func newBacklog() *backlog { return &backlog{ready: make(chan struct{}, 1)} }
+func newBacklog() *backlog {
+	return &backlog{ready: make(chan struct{}, 1), first: make(chan []entry)}
+}
 
 func (b *backlog) add(e entry) {
 	b.mu.Lock()
@@ -51,6 +54,8 @@ func (b *backlog) take(ctx context.Context, tick <-chan time.Time) []entry {
 	select {
 	case <-ctx.Done():
 		return nil
+	case lines := <-b.first:
+		return lines
 	case <-tick:
 	case <-b.ready:
 	}

@@ -20,6 +20,7 @@ const (
 	keepAlive      = 15 * time.Second // between signs of life to a quiet reader
 	writePatience  = time.Minute      // for a reader that takes nothing
 	busPatience    = 10 * time.Second // for history, at one try
+	headerPatience = 2 * time.Second  // for history, before a tail's headers
 	dbPatience     = 5 * time.Second
 	retryEvery     = 250 * time.Millisecond
 	collectEvery   = time.Minute

@@ -43,9 +43,6 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request) {
 	}
 	f := filter{session.Source, session.Dyno}
 	if session.Tail {
-		if out.open() != nil {
-			return
-		}
 		s.tail(ctx, cancel, out, session, f, after, lines)
 		return
 	}
@@ -82,19 +79,30 @@ func (s *Server) connect(ctx context.Context, token string) (hoist.LogSession, e
 // tail writes history and then what is new until ctx ends, the reader goes, or
 // the session is no more (cancel is called then).
 func (s *Server) tail(ctx context.Context, cancel func(), out *writer, session hoist.LogSession, f filter, after cursor, lines int) {
+	// A reader that got the headers expects all that comes from then on, so
+	// history is read first; but it does not wait for a bus that is away.
+	try, stop := context.WithTimeout(ctx, headerPatience)
+	entries, end, historyErr := s.history(try, session.AppID, f, after, lines)
+	stop()
+	s.busIs(historyErr)
+	if out.open() != nil {
+		return
+	}
 	b := newBacklog()
 	done := make(chan struct{})
 	defer func() { cancel(); <-done }()
 	go func() {
 		defer close(done)
-		entries, after, err := s.patientHistory(ctx, session.AppID, f, after, lines)
-		if err != nil {
-			return
+		if historyErr != nil {
+			if entries, end, historyErr = s.patientHistory(ctx, session.AppID, f, after, lines); historyErr != nil {
+				return
+			}
 		}
-		for _, e := range entries {
-			b.add(e)
+		select {
+		case b.first <- entries:
+		case <-ctx.Done():
 		}
-		s.follow(ctx, session.AppID, f, after, b)
+		s.follow(ctx, session.AppID, f, end, b)
 	}()
 	alive := time.NewTicker(s.keepAlive)
 	defer alive.Stop()
