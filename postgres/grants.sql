@@ -17,6 +17,7 @@ BEGIN
     ('runtime', 'INSERT, UPDATE, DELETE', 'dynos, workers'),
     ('router',  'SELECT', 'apps, domains, dynos, workers, formation, components, schema_version'),
     ('logs',    'SELECT', 'apps, log_sessions, schema_version'),
+    ('logs',    'UPDATE (expires_at)', 'log_sessions'),
     ('logs',    'DELETE', 'log_sessions'),
     ('seed',    'SELECT', 'apps, releases, slugs, formation, dynos, workers, components, builds, schema_version')
   ) AS t (component, privileges, tables)

@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"os"
 	"strconv"
-	"strings"
 
 	"github.com/hoist-sh/hoist"
 	"github.com/hoist-sh/hoist/postgres"
@@ -95,10 +94,4 @@ func (g *ground) listenAddr() string {
 		port = "0"
 	}
 	return bind + ":" + port
-}
-
-// fail prints an error for a person and returns the exit code.
-func fail(err error) int {
-	fmt.Fprintln(os.Stderr, " !    "+strings.ReplaceAll(err.Error(), "\n", "\n !    "))
-	return 1
 }

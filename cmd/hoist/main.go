@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"syscall"
 
+	"github.com/hoist-sh/hoist"
 	"github.com/hoist-sh/hoist/git"
 	"github.com/spf13/cobra"
 )
@@ -17,27 +18,31 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	root := &cobra.Command{
-		Use:           "hoist",
-		Short:         "Run apps on your own machines; git push and it runs",
-		SilenceUsage:  true,
-		SilenceErrors: true,
+		Use:   "hoist",
+		Short: "Run apps on your own machines; git push and it runs",
 	}
-	root.AddGroup(
-		&cobra.Group{ID: "app", Title: "Apps:"},
-		&cobra.Group{ID: "platform", Title: "The platform itself:"},
-	)
-	for _, c := range components {
-		root.AddCommand(c.command())
-	}
-	root.AddCommand(commands...)
+	args := os.Args[1:]
 	// Inside dynos the binary stands under the names of its subcommands.
 	switch name := filepath.Base(os.Args[0]); name {
 	case "hoist-compile", "hoist-static":
-		root.SetArgs(append([]string{name[len("hoist-"):] + "-here"}, os.Args[1:]...))
+		args = append([]string{name[len("hoist-"):] + "-here"}, args...)
 	case git.HookName: // git executes its hooks by their names
-		root.SetArgs([]string{name})
+		args = []string{name}
 	}
-	if err := root.ExecuteContext(ctx); err != nil {
-		os.Exit(fail(err))
+	root.AddCommand(commands...)
+	for _, c := range components {
+		if c.name == hoist.ComponentLogs {
+			if !servesLogs(args, os.Getenv) {
+				continue
+			}
+			root.RemoveCommand(find(root, c.name))
+		}
+		root.AddCommand(c.command())
 	}
+	os.Exit(people.Execute(ctx, root, args))
+}
+
+func find(root *cobra.Command, name string) *cobra.Command {
+	cmd, _, _ := root.Find([]string{name})
+	return cmd
 }

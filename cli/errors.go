@@ -1,0 +1,86 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+// usageError is a command line that cannot be meant so; exit code 2.
+type usageError struct{ message string }
+
+func (e usageError) Error() string { return e.message }
+
+func usagef(format string, args ...any) error { return usageError{fmt.Sprintf(format, args...)} }
+
+// exitCode ends the program with a code and without a message: the remote
+// command's own.
+type exitCode int
+
+func (e exitCode) Error() string { return fmt.Sprintf("exit status %d", int(e)) }
+
+// interrupted is the exit code after ^C, as shells have it: 128 + SIGINT.
+const interrupted exitCode = 130
+
+// fail tells a person what went wrong and returns the exit code.
+func (c *CLI) fail(err error) int {
+	var code exitCode
+	var usage usageError
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, &code):
+		return int(code)
+	case errors.Is(err, context.Canceled):
+		fmt.Fprintln(c.Err)
+		return int(interrupted)
+	}
+	for line := range strings.Lines(err.Error()) {
+		fmt.Fprintln(c.Err, c.paint(c.Err, red, " !")+"    "+strings.TrimRight(line, "\n"))
+	}
+	if errors.As(err, &usage) {
+		return 2
+	}
+	return 1
+}
+
+// flagError adds the flag that was probably meant.
+func flagError(cmd *cobra.Command, err error) error {
+	message := err.Error()
+	if _, name, ok := strings.Cut(message, "unknown flag: --"); ok {
+		if near := nearest(name, flagNames(cmd)); near != "" {
+			message += "\nDid you mean --" + near + "?"
+		}
+	}
+	return usagef("%s\nSee `hoist help %s`.", message, cmd.Name())
+}
+
+func unknownCommand(root *cobra.Command, name string) error {
+	names := []string{}
+	for _, cmd := range root.Commands() {
+		names = append(append(names, cmd.Name()), cmd.Aliases...)
+	}
+	message := fmt.Sprintf("%s is not a hoist command.", name)
+	if near := nearest(name, names); near != "" {
+		message += "\nDid you mean `hoist " + near + "`?"
+	}
+	return usagef("%s\nSee `hoist help` for all commands.", message)
+}
+
+// args makes wrong numbers of arguments a usage error that shows how.
+func args(check cobra.PositionalArgs) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if check(cmd, args) == nil {
+			return nil
+		}
+		message := "Usage: hoist " + cmd.Use
+		if cmd.Example != "" {
+			first, _, _ := strings.Cut(strings.TrimSpace(cmd.Example), "\n")
+			message += "\nExample: " + strings.TrimPrefix(first, "$ ")
+		}
+		return usageError{message}
+	}
+}

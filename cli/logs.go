@@ -1,0 +1,165 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/hoist-sh/hoist"
+	"github.com/hoist-sh/hoist/logs"
+	"github.com/spf13/cobra"
+)
+
+const (
+	// logSilence is how long a tail may say nothing at all, not even that it
+	// is alive, before it is opened anew.
+	logSilence = time.Minute
+	logRetry   = time.Second
+)
+
+type logsCommand struct {
+	target
+	number       int
+	tail         bool
+	source, dyno string
+	json         bool
+	colours      bool
+}
+
+func (c *CLI) logs() *cobra.Command {
+	l := &logsCommand{target: target{CLI: c}}
+	cmd := &cobra.Command{
+		Use: "logs", Short: "Show an app's log",
+		Long: `Show an app's log: the lines of its dynos, of the router and of the platform.
+
+The platform has a component of the same name, which serves these lines. hoist
+runs the component instead when the environment has DATABASE_URL and NATS_URL
+and nothing follows the word "logs".`,
+		Example: "$ hoist logs --tail\n$ hoist logs -n 500 --dyno web.1\n$ hoist logs --source heroku",
+		Args:    args(cobra.NoArgs),
+	}
+	cmd.RunE = l.on(l.show)
+	l.flags(cmd)
+	cmd.Flags().IntVarP(&l.number, "num", "n", 100, fmt.Sprintf("how many lines of history, %d at most", hoist.LogKeep))
+	cmd.Flags().BoolVarP(&l.tail, "tail", "t", false, "go on with new lines until ^C")
+	cmd.Flags().StringVarP(&l.source, "source", "s", "", "only from this source: app or heroku")
+	cmd.Flags().StringVarP(&l.dyno, "dyno", "d", "", "only from this dyno or process type")
+	cmd.Flags().BoolVar(&l.json, "json", false, "print each line as JSON")
+	cmd.RegisterFlagCompletionFunc("dyno", l.completeDynos)
+	cmd.RegisterFlagCompletionFunc("source", cobra.FixedCompletions([]string{"app", "heroku"}, cobra.ShellCompDirectiveNoFileComp))
+	return cmd
+}
+
+func (l *logsCommand) show(ctx context.Context, _ []string) error {
+	if l.number < 0 || l.number > hoist.LogKeep {
+		return usagef("--num is from 0 to %d.", hoist.LogKeep)
+	}
+	l.colours = l.CLI.colours(l.Out)
+	place, told := "", false
+	for {
+		address, err := l.session(ctx)
+		// A session is good for many connections; a place for many sessions.
+		for err == nil {
+			place, err = l.read(ctx, address, place)
+			if err == nil {
+				told = false
+				if !l.tail {
+					return nil
+				}
+			}
+		}
+		var e *hoist.Error
+		broken := !errors.As(err, &e) || e.Status >= 500
+		expired := errors.Is(err, errSessionGone)
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case !l.tail || place == "" && !expired && !told, !broken && !expired:
+			return err
+		case !told && !expired:
+			l.say(" !    The log is not there just now (%v); waiting for it.", err)
+			told = true
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(logRetry):
+		}
+	}
+}
+
+var errSessionGone = errors.New("The log session has ended. Run `hoist logs` again.")
+
+// session makes a log session and returns its URL.
+func (l *logsCommand) session(ctx context.Context) (string, error) {
+	body := map[string]any{"lines": l.number, "tail": l.tail}
+	if l.source != "" {
+		body["source"] = l.source
+	}
+	if l.dyno != "" {
+		body["dyno"] = l.dyno
+	}
+	var s struct {
+		URL string `json:"logplex_url"`
+	}
+	err := l.api.post(ctx, l.path("log-sessions"), body, &s)
+	return s.URL, err
+}
+
+// read prints what a session's URL sends after a place in the stream until it
+// ends, and returns the new place.
+func (l *logsCommand) read(ctx context.Context, address, place string) (string, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+	if err != nil {
+		return place, err
+	}
+	req.Header.Set("Accept", "text/event-stream")
+	if place != "" {
+		req.Header.Set("Last-Event-ID", place)
+	}
+	res, err := l.api.http.Do(req) // without our token: the URL is the secret
+	if err != nil {
+		return place, l.api.unreachable(ctx, err)
+	}
+	defer res.Body.Close()
+	switch {
+	case res.StatusCode == http.StatusNotFound:
+		return place, errSessionGone
+	case res.StatusCode != http.StatusOK:
+		text, _ := io.ReadAll(io.LimitReader(res.Body, 1000))
+		return place, &hoist.Error{ID: "logs", Message: strings.TrimSpace(string(text)), Status: res.StatusCode}
+	}
+	silence := time.AfterFunc(logSilence, cancel)
+	defer silence.Stop()
+	return readEvents(res.Body, place, func() { silence.Reset(logSilence) }, l.line)
+}
+
+// line prints one line of the log.
+func (l *logsCommand) line(text string) {
+	parsed, err := logs.Parse(text)
+	switch {
+	case l.json && err == nil:
+		l.print(`{"time":%s,"source":%s,"dyno":%s,"text":%s}`, jsonText(parsed.Time.Format(time.RFC3339Nano)),
+			jsonText(parsed.Source), jsonText(parsed.Dyno), jsonText(parsed.Text))
+	case l.colours && err == nil:
+		head := text[:len(text)-len(parsed.Text)]
+		l.print("\x1b[%sm%s\x1b[0m%s", dynoColour(parsed), head, parsed.Text)
+	default:
+		l.print("%s", text)
+	}
+}
+
+// dynoColour gives each dyno a colour that stays.
+func dynoColour(line hoist.LogLine) string {
+	colours := []string{"33", "32", "36", "35", "34", "93", "92", "96", "95", "94"}
+	h := fnv.New32a()
+	io.WriteString(h, line.Dyno)
+	return colours[h.Sum32()%uint32(len(colours))]
+}
