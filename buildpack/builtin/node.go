@@ -129,7 +129,6 @@ func (n *nodeBuild) environ() {
 	}, n.ConfigEnviron()...)
 	n.env = append(n.env, "NODE_ENV="+n.mode, "CI=true", "PATH="+n.Getenv("PATH"),
 		"npm_config_cache="+filepath.Join(n.CacheDir, "npm"),
-		"npm_config_store_dir="+filepath.Join(n.CacheDir, "pnpm"),
 		"YARN_CACHE_FOLDER="+filepath.Join(n.CacheDir, "yarn"))
 }
 

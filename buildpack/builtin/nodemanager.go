@@ -28,7 +28,7 @@ func (n *nodeBuild) manager(ctx context.Context) (manager, error) {
 		}
 		return manager{install: []string{"yarn", "install", "--immutable"}}, n.tool(ctx, "@yarnpkg/cli-dist@"+version)
 	case n.Has("pnpm-lock.yaml"):
-		return manager{install: []string{"pnpm", "install", "--frozen-lockfile"},
+		return manager{install: []string{"pnpm", "install", "--frozen-lockfile", "--store-dir=" + filepath.Join(n.CacheDir, "pnpm")},
 				prune: []string{"pnpm", "prune", "--prod", "--ignore-scripts"}},
 			n.tool(ctx, "pnpm@"+n.managerVersion("pnpm", "9"))
 	case n.Has("package-lock.json"), n.Has("npm-shrinkwrap.json"):
