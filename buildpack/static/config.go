@@ -1,0 +1,44 @@
+// Package static is hoist-static: a web server for the files of a site.
+package static
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+)
+
+// ConfigFile is the name of a site's settings.
+const ConfigFile = "static.json"
+
+// Config is a site's static.json, in the form of Heroku's static buildpack.
+type Config struct {
+	Root      string `json:"root"`       // directory of the site's files
+	CleanURLs *bool  `json:"clean_urls"` // /about serves about.html; on if not set
+	ErrorPage string `json:"error_page"` // for what is not found; "404.html" if not set
+	// Routes serve one file for many paths; {"/**": "index.html"}, for what is
+	// not found, is what single-page apps need. Other patterns are not supported.
+	Routes map[string]string `json:"routes"`
+}
+
+// ReadConfig reads dir's static.json; without one it is the zero Config.
+func ReadConfig(dir string) (Config, error) {
+	var c Config
+	text, err := os.ReadFile(filepath.Join(dir, ConfigFile))
+	if errors.Is(err, os.ErrNotExist) {
+		return c, nil
+	}
+	if err != nil {
+		return c, err
+	}
+	if err := json.Unmarshal(text, &c); err != nil {
+		return c, fmt.Errorf("%s: %w", ConfigFile, err)
+	}
+	for pattern := range c.Routes {
+		if pattern != "/**" {
+			return c, fmt.Errorf("%s: route %q: only /** is supported", ConfigFile, pattern)
+		}
+	}
+	return c, nil
+}

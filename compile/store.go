@@ -1,0 +1,31 @@
+package compile
+
+import (
+	"context"
+	"io"
+	"time"
+
+	"github.com/hoist-sh/hoist"
+)
+
+// Store is what compile needs of the database.
+type Store interface {
+	ClaimBuildJob(ctx context.Context, token string, lease time.Duration) (hoist.Build, error)
+	RenewBuildJob(ctx context.Context, b hoist.Build, lease time.Duration) error
+	ReturnBuildJob(ctx context.Context, b hoist.Build, delay time.Duration, handover bool) error
+	FailBuildJob(ctx context.Context, b hoist.Build, reason, output string) error
+	FinishBuildJob(ctx context.Context, b hoist.Build, s hoist.Slug, output string) error
+
+	BuildConfig(ctx context.Context, appID hoist.ID) (hoist.ConfigVars, error)
+	StartBuildDyno(ctx context.Context, b hoist.Build, d hoist.Dyno) (number int, err error)
+	BuildDyno(ctx context.Context, id hoist.ID) (d hoist.Dyno, listener string, err error)
+	StopBuildDynos(ctx context.Context, b hoist.Build) (running int, err error)
+
+	OpenBuilds(ctx context.Context, ids []hoist.ID) ([]hoist.ID, error)
+	SlugKeys(ctx context.Context, keys []string) ([]string, error)
+	ExistingApps(ctx context.Context, ids []hoist.ID) ([]hoist.ID, error)
+	ForgetUnusedSlugs(ctx context.Context, age time.Duration) error
+}
+
+// Dial connects to an attached dyno: package rendezvous.
+type Dial func(ctx context.Context, listener, secret string) (io.ReadWriteCloser, error)
