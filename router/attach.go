@@ -1,0 +1,123 @@
+package router
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/tls"
+	"errors"
+	"log/slog"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/hoist-sh/hoist"
+	"github.com/hoist-sh/hoist/rendezvous"
+)
+
+const (
+	placeTimeout   = 60 * time.Second // for an attached dyno to get a worker
+	placeInterval  = 250 * time.Millisecond
+	attachStart    = 2 * time.Minute // for the dyno to run, once it has a worker
+	attachLimit    = 2000            // connections at once
+	handshakeLimit = 10 * time.Second
+)
+
+// attach relays between clients at the rendezvous port and the workers that
+// run their dynos.
+type attach struct {
+	store Store
+	bus   hoist.Bus
+	log   *slog.Logger
+	tls   *tls.Config
+	slots chan struct{}
+
+	mu   sync.Mutex
+	bell chan struct{} // closed when a dyno's state has changed
+}
+
+func newAttach(store Store, bus hoist.Bus, cfg *tls.Config, log *slog.Logger) *attach {
+	return &attach{store: store, bus: bus, log: log, tls: cfg, slots: make(chan struct{}, attachLimit), bell: make(chan struct{})}
+}
+
+// listen wakes those who wait for a dyno whenever one changes.
+func (a *attach) listen(ctx context.Context) error {
+	return a.bus.Listen(ctx, hoist.BellDyno+"*", func(string, []byte) {
+		a.mu.Lock()
+		close(a.bell)
+		a.bell = make(chan struct{})
+		a.mu.Unlock()
+	})
+}
+
+func (a *attach) rung() <-chan struct{} {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.bell
+}
+
+// serve relays one client until it or its dyno has ended.
+func (a *attach) serve(ctx context.Context, raw net.Conn) {
+	defer raw.Close()
+	select {
+	case a.slots <- struct{}{}:
+		defer func() { <-a.slots }()
+	default:
+		a.log.Warn("too many attached clients", "limit", attachLimit)
+		return
+	}
+	client := tls.Server(raw, a.tls)
+	hello, cancel := context.WithTimeout(ctx, handshakeLimit)
+	err := client.HandshakeContext(hello)
+	cancel()
+	if err != nil {
+		return
+	}
+	secret, err := rendezvous.ReadSecret(client)
+	if err != nil {
+		return // not one of ours; not a word
+	}
+	worker, err := a.find(ctx, secret)
+	if err != nil {
+		if !errors.Is(err, hoist.ErrNotFound) {
+			rendezvous.Refuse(client, err)
+		}
+		return
+	}
+	start, cancel := context.WithTimeout(ctx, attachStart)
+	dyno, err := rendezvous.Dial(start, worker, secret)
+	cancel()
+	if err != nil {
+		a.log.Warn("attaching failed", "worker", worker, "err", err)
+		if _, ok := hoist.AsError(err); !ok {
+			err = &hoist.Error{ID: "attach_failed", Message: "The dyno could not be reached. `hoist ps` shows if it runs.", Status: 503}
+		}
+		rendezvous.Refuse(client, err)
+		return
+	}
+	if err := rendezvous.Welcome(client); err != nil {
+		dyno.Close()
+		return
+	}
+	rendezvous.Relay(ctx, client, dyno)
+}
+
+// find returns the address of the worker that has the secret's dyno, waiting
+// until it has one.
+func (a *attach) find(ctx context.Context, secret string) (string, error) {
+	hash := sha256.Sum256([]byte(secret))
+	ctx, cancel := context.WithTimeout(ctx, placeTimeout)
+	defer cancel()
+	for {
+		bell := a.rung()
+		_, address, err := a.store.AttachAddress(ctx, hash[:])
+		if err == nil && address != "" || errors.Is(err, hoist.ErrNotFound) {
+			return address, err
+		}
+		select {
+		case <-ctx.Done():
+			return "", &hoist.Error{ID: "no_worker", Message: "No machine has taken the dyno yet. `hoist ps` shows if it waits for room.", Status: 503}
+		case <-bell:
+		case <-time.After(placeInterval):
+		}
+	}
+}

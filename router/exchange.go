@@ -1,0 +1,288 @@
+package router
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/hoist-sh/hoist/router/http1"
+)
+
+var buffers = sync.Pool{New: func() any { b := make([]byte, 32<<10); return &b }}
+
+// exchange sends the request over l and passes the answer on. After a failure
+// with a title nothing has been sent to the client.
+func (v *visit) exchange(l *link) *failure {
+	reusable := false
+	defer func() {
+		if reusable {
+			l.b.put(l)
+		} else {
+			l.raw.Close()
+		}
+	}()
+	writeHead(l.bw, v.r, &v.fwd, v.upgrade)
+	var up *upload
+	if v.r.ContentLength != 0 {
+		up = startUpload(v, l)
+		defer up.stop()
+	} else if err := l.bw.Flush(); err != nil {
+		return failNoResponse
+	}
+	resp, fail := v.readHead(l, up)
+	if fail != nil {
+		return fail
+	}
+	if resp.StatusCode == http.StatusSwitchingProtocols {
+		return v.switchProtocols(l, resp)
+	}
+	fail = v.passOn(l, resp)
+	if fail == nil {
+		reusable = !resp.Close && (up == nil || up.done()) && l.br.Buffered() == 0
+	}
+	return fail
+}
+
+// readHead reads the answer's head; informational ones before it are passed on.
+func (v *visit) readHead(l *link, up *upload) (*http.Response, *failure) {
+	for range 10 {
+		resp, err := http.ReadResponse(l.br, v.r)
+		if err != nil {
+			return nil, v.headFailure(l, up, err)
+		}
+		switch code := resp.StatusCode; {
+		case code == http.StatusContinue:
+			if up != nil {
+				up.proceed()
+			}
+		case code == http.StatusSwitchingProtocols && v.upgrade != "", code >= 200:
+			l.headDone(v.p.settings.Idle)
+			return resp, nil
+		case code == http.StatusSwitchingProtocols:
+			return nil, failBadResponse
+		default: // 103 Early Hints and the like
+			v.copyHeader(resp)
+			v.w.WriteHeader(code)
+			clear(v.w.Header())
+		}
+	}
+	return nil, failBadResponse
+}
+
+// headFailure says why there is no answer.
+func (v *visit) headFailure(l *link, up *upload, err error) *failure {
+	if up != nil {
+		if fail := up.failure(); fail != nil {
+			return fail
+		}
+	}
+	switch {
+	case errors.Is(err, errClientGone):
+		return failClientCut
+	case errors.Is(err, errTimeout):
+		return failTimeout
+	case errors.Is(err, errHeadTooBig) || l.got && !errors.Is(err, io.ErrUnexpectedEOF):
+		return failBadResponse
+	}
+	return failNoResponse
+}
+
+// copyHeader passes on the answer's headers, without those of the connection.
+func (v *visit) copyHeader(resp *http.Response) {
+	stripHopByHop(resp.Header)
+	h := v.w.Header()
+	for name, values := range resp.Header {
+		h[name] = values
+	}
+	if old := h["Via"]; old != nil {
+		h["Via"] = []string{strings.Join(old, ", ") + ", " + via}
+	} else {
+		h["Via"] = viaValue
+	}
+}
+
+var viaValue = []string{via}
+
+// passOn sends the answer to the client as it comes.
+func (v *visit) passOn(l *link, resp *http.Response) *failure {
+	v.copyHeader(resp)
+	if len(resp.Trailer) > 0 {
+		names := make([]string, 0, len(resp.Trailer))
+		for name := range resp.Trailer {
+			names = append(names, name)
+		}
+		v.w.Header()["Trailer"] = []string{strings.Join(names, ", ")}
+	}
+	v.status = resp.StatusCode
+	v.w.WriteHeader(resp.StatusCode)
+	flusher, _ := v.w.(http.Flusher)
+	buf := buffers.Get().(*[]byte)
+	defer buffers.Put(buf)
+	for {
+		n, err := resp.Body.Read(*buf)
+		if n > 0 {
+			if _, werr := v.w.Write((*buf)[:n]); werr != nil {
+				return cut(failClientCut)
+			}
+			v.bytes += int64(n)
+			// What is there goes out at once, but the end goes with it.
+			if err == nil && l.br.Buffered() == 0 && v.bytes != resp.ContentLength {
+				flusher.Flush()
+			}
+		}
+		switch {
+		case err == nil && v.bytes != resp.ContentLength:
+			continue
+		case err == nil || err == io.EOF:
+			for name, values := range resp.Trailer {
+				v.w.Header()[http.TrailerPrefix+name] = values
+			}
+			return nil
+		case errors.Is(err, errClientGone):
+			return cut(failClientCut)
+		case errors.Is(err, errTimeout):
+			return cut(failIdle)
+		default:
+			return cut(failServerCut)
+		}
+	}
+}
+
+// cut makes a failure one after which nothing can be told to the client.
+func cut(f *failure) *failure {
+	c := *f
+	c.title = ""
+	return &c
+}
+
+// upload sends a request's body beside the reading of the answer.
+type upload struct {
+	v        *visit
+	l        *link
+	may      chan struct{} // closed when the body may be sent
+	once     sync.Once
+	finished chan struct{}
+	readErr  error // of the client; valid once finished
+	writeErr error // of the dyno; valid once finished
+}
+
+// expectWait is how long a dyno may take to say 100 Continue before it is sent
+// the body all the same (RFC 9110, section 10.1.1).
+const expectWait = time.Second
+
+func startUpload(v *visit, l *link) *upload {
+	u := &upload{v: v, l: l, may: make(chan struct{}), finished: make(chan struct{})}
+	expects := len(v.r.Header["Expect"]) > 0
+	if !expects {
+		u.proceed()
+	}
+	// Silence is measured from here on byte by byte; the time to the first
+	// byte of the answer begins when the body is through.
+	l.advance(asking, v.p.settings.Idle)
+	go func() {
+		defer close(u.finished)
+		if expects {
+			u.writeErr = l.bw.Flush()
+			select {
+			case <-u.may:
+			case <-time.After(expectWait):
+			}
+		}
+		u.run()
+	}()
+	return u
+}
+
+// proceed lets a body go that waited for 100 Continue.
+func (u *upload) proceed() { u.once.Do(func() { close(u.may) }) }
+
+func (u *upload) run() {
+	if u.writeErr != nil {
+		return
+	}
+	buf := buffers.Get().(*[]byte)
+	defer buffers.Put(buf)
+	chunked := u.v.r.ContentLength < 0
+	for {
+		n, err := u.v.r.Body.Read(*buf)
+		if n > 0 {
+			if u.writeErr = writePiece(u.l.bw, (*buf)[:n], chunked); u.writeErr != nil {
+				return
+			}
+		}
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			u.readErr = err
+			u.l.raw.Close() // the dyno must not take it for whole; wakes the reader
+			return
+		}
+	}
+	if chunked {
+		u.l.bw.WriteString("0\r\n")
+		for name, values := range u.v.r.Trailer {
+			for _, value := range values {
+				http1.WriteField(u.l.bw, name, value)
+			}
+		}
+		u.l.bw.WriteString("\r\n")
+	}
+	u.writeErr = u.l.bw.Flush()
+	u.l.advance(expecting, u.v.p.settings.FirstByte)
+}
+
+func writePiece(b *bufio.Writer, p []byte, chunked bool) error {
+	if chunked {
+		fmt.Fprintf(b, "%x\r\n", len(p))
+	}
+	b.Write(p)
+	if chunked {
+		b.WriteString("\r\n")
+	}
+	return b.Flush()
+}
+
+// done reports whether all of the body went through.
+func (u *upload) done() bool {
+	select {
+	case <-u.finished:
+		return u.readErr == nil && u.writeErr == nil
+	default:
+		return false
+	}
+}
+
+// failure is the client's part in there being no answer, if it has one.
+func (u *upload) failure() *failure {
+	select {
+	case <-u.finished:
+	default:
+		return nil
+	}
+	var refused *http1.Error
+	switch {
+	case u.readErr == nil:
+		return nil
+	case errors.As(u.readErr, &refused):
+		return badRequest(refused.Status, refused.Reason)
+	case isTimeout(u.readErr):
+		return failClientIdle
+	}
+	return failClientCut
+}
+
+// stop ends an upload the dyno did not wait for.
+func (u *upload) stop() {
+	if !u.done() {
+		u.proceed()
+		u.l.raw.Close()
+		http.NewResponseController(u.v.w).SetReadDeadline(time.Unix(1, 0))
+		<-u.finished
+	}
+}

@@ -1,0 +1,180 @@
+package router
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/hoist-sh/hoist"
+)
+
+// table says where each host's requests go. It never changes; a change is a
+// new table.
+type table struct {
+	domain   string
+	loaded   bool // whether this is anybody's knowledge or the empty beginning
+	gen      uint64
+	hosts    map[string]*destination
+	apps     map[hoist.ID]*destination
+	services map[string]*destination // by type
+	changed  chan struct{}           // closed when there is a newer table
+}
+
+// destination is where a host's requests go: an app or a part of the platform.
+type destination struct {
+	service  string      // type, if it is part of the platform
+	route    hoist.Route // if it is an app
+	backends []*backend  // that are up
+	starting bool
+	crashed  bool
+}
+
+func newTable(domain string) *table {
+	t := &table{domain: strings.ToLower(domain), apps: map[hoist.ID]*destination{},
+		services: map[string]*destination{}, changed: make(chan struct{})}
+	t.index()
+	return t
+}
+
+// next returns a copy to be changed and published.
+func (t *table) next() *table {
+	n := *t
+	n.gen++
+	n.loaded = true
+	n.apps, n.services = maps.Clone(t.apps), maps.Clone(t.services)
+	n.changed = make(chan struct{})
+	return &n
+}
+
+// setApp puts an app's route in, and reports whether anything changed.
+func (t *table) setApp(r hoist.Route) bool {
+	old := t.apps[r.AppID]
+	if old != nil && sameRoute(old.route, r) {
+		return false
+	}
+	d := &destination{route: r}
+	for _, dyno := range r.Dynos {
+		switch dyno.State {
+		case hoist.DynoUp:
+			if dyno.Address != "" {
+				d.backends = append(d.backends, old.backend(fmt.Sprintf("web.%d", dyno.Number), dyno.ID, dyno.Address))
+			}
+		case hoist.DynoStarting:
+			d.starting = true
+		case hoist.DynoCrashed:
+			d.crashed = true
+		}
+	}
+	t.apps[r.AppID] = d
+	return true
+}
+
+// setServices puts in all processes of the platform.
+func (t *table) setServices(services []hoist.Service) (changed bool) {
+	byType := map[string]*destination{}
+	for _, s := range services {
+		d := byType[s.Type]
+		if d == nil {
+			d = &destination{service: s.Type}
+			byType[s.Type] = d
+		}
+		d.backends = append(d.backends, t.services[s.Type].backend(s.Type, "", s.Address))
+	}
+	for _, s := range platformHosts(t.domain) {
+		if byType[s] == nil {
+			byType[s] = &destination{service: s}
+		}
+		old := t.services[s]
+		changed = changed || old == nil || !slices.Equal(old.backends, byType[s].backends)
+	}
+	t.services = byType
+	return changed
+}
+
+// services returns what setServices got.
+func (t *table) serviceList() (list []hoist.Service) {
+	for _, s := range slices.Sorted(maps.Keys(t.services)) {
+		for _, b := range t.services[s].backends {
+			list = append(list, hoist.Service{Type: s, Address: b.addr})
+		}
+	}
+	return list
+}
+
+// backend returns d's backend of that identity, with its connections, or a new one.
+func (d *destination) backend(name, id, addr string) *backend {
+	if d != nil {
+		for _, b := range d.backends {
+			if b.id == id && b.addr == addr {
+				return b
+			}
+		}
+	}
+	return &backend{name: name, id: id, addr: addr}
+}
+
+// index makes the map of hosts: the platform's first, then NAME.DOMAIN, then
+// the apps' own domains, none of which can take another's.
+func (t *table) index() {
+	t.hosts = make(map[string]*destination, 2*len(t.apps)+8)
+	for host, service := range platformHosts(t.domain) {
+		if t.services[service] == nil {
+			t.services[service] = &destination{service: service}
+		}
+		t.hosts[host] = t.services[service]
+	}
+	add := func(host string, d *destination) {
+		if _, taken := t.hosts[host]; !taken {
+			t.hosts[host] = d
+		}
+	}
+	for _, d := range t.apps {
+		add(d.route.Name+"."+t.domain, d)
+	}
+	for _, d := range t.apps {
+		for _, host := range d.route.Domains {
+			add(hostName(host), d)
+		}
+	}
+}
+
+// lookup finds where a Host header's requests go; nil if nowhere. A domain
+// "*.example.com" serves each host just below example.com that has no other.
+func (t *table) lookup(host string) *destination {
+	host = hostName(host)
+	if d := t.hosts[host]; d != nil {
+		return d
+	}
+	if i := strings.IndexByte(host, '.'); i > 0 {
+		return t.hosts["*"+host[i:]]
+	}
+	return nil
+}
+
+// routes is what the table was made of, for the snapshot.
+func (t *table) routes() hoist.Routes {
+	r := hoist.Routes{Services: t.serviceList()}
+	for _, id := range slices.Sorted(maps.Keys(t.apps)) {
+		r.Apps = append(r.Apps, t.apps[id].route)
+	}
+	return r
+}
+
+// backends returns all of them.
+func (t *table) backends() map[*backend]bool {
+	all := map[*backend]bool{}
+	for _, group := range []map[string]*destination{t.apps, t.services} {
+		for _, d := range group {
+			for _, b := range d.backends {
+				all[b] = true
+			}
+		}
+	}
+	return all
+}
+
+func sameRoute(a, b hoist.Route) bool {
+	return a.Name == b.Name && a.Maintenance == b.Maintenance && a.Web == b.Web &&
+		slices.Equal(a.Domains, b.Domains) && slices.Equal(a.Dynos, b.Dynos)
+}
