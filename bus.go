@@ -12,17 +12,19 @@ type Bus interface {
 	// Ring publishes a doorbell. It does not block and is lost if the bus is away.
 	Ring(subject string, data []byte)
 	// Listen calls f for each bell on subject ("bell.route.*" is a pattern),
-	// one call at a time, until ctx ends. It works before the bus is there and
-	// across reconnects.
+	// one call at a time, until ctx ends. It returns at once, and works before
+	// the bus is there and across reconnects.
 	Listen(ctx context.Context, subject string, f func(subject string, data []byte)) error
 	// Append adds a message to a stream subject (logs.*, builds.*), in order,
 	// without waiting; ok is false if the buffer is full and it was dropped.
+	// data must not be changed afterwards.
 	Append(subject string, data []byte) (ok bool)
 	// Flush waits until what was appended is stored.
 	Flush(ctx context.Context) error
-	// Tail returns the messages kept for a stream subject, then new ones if
-	// follow is set, until ctx ends or, without follow, all were sent. The
-	// channel is closed at the end.
+	// Tail returns the last messages kept for a stream subject (all if last is
+	// negative), then new ones if follow is set, until ctx ends or, without
+	// follow, all were sent. The channel is closed at the end. It also returns
+	// at once; while the bus is away the channel is silent.
 	Tail(ctx context.Context, subject string, last int, follow bool) (<-chan Message, error)
 }
 

@@ -1,0 +1,346 @@
+package nats_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/hoist-sh/hoist"
+	"github.com/hoist-sh/hoist/nats"
+	"github.com/hoist-sh/hoist/nats/natstest"
+)
+
+func within(t *testing.T, d time.Duration) context.Context {
+	ctx, cancel := context.WithTimeout(t.Context(), d)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// collect reads n messages of a tail, all of them if n is negative.
+func collect(t *testing.T, ch <-chan hoist.Message, n int) []string {
+	t.Helper()
+	var got []string
+	timeout := time.After(20 * time.Second)
+	for len(got) != n {
+		select {
+		case m, ok := <-ch:
+			if !ok {
+				if n >= 0 {
+					t.Fatalf("the tail ended after %d of %d messages", len(got), n)
+				}
+				return got
+			}
+			got = append(got, string(m.Data))
+		case <-timeout:
+			t.Fatalf("%d of %d messages after 20 s", len(got), n)
+		}
+	}
+	return got
+}
+
+func history(t *testing.T, bus *nats.Bus, subject string, last int) []string {
+	t.Helper()
+	ch, err := bus.Tail(within(t, 20*time.Second), subject, last, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return collect(t, ch, -1)
+}
+
+func appendAll(t *testing.T, bus *nats.Bus, subject string, from, to int) {
+	t.Helper()
+	for i := from; i < to; i++ {
+		if !bus.Append(subject, fmt.Append(nil, i)) {
+			t.Fatalf("append %d refused", i)
+		}
+	}
+}
+
+func flush(t *testing.T, bus *nats.Bus) {
+	t.Helper()
+	if err := bus.Flush(within(t, 20*time.Second)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func numbers(from, to int) []string {
+	var s []string
+	for i := from; i < to; i++ {
+		s = append(s, fmt.Sprint(i))
+	}
+	return s
+}
+
+func same(t *testing.T, got, want []string) {
+	t.Helper()
+	if !slices.Equal(got, want) {
+		t.Fatalf("got %d messages %.200v, want %d %.200v", len(got), got, len(want), want)
+	}
+}
+
+func TestABellReachesItsListeners(t *testing.T) {
+	s := natstest.New(t)
+	api, router := s.Bus(hoist.ComponentAPI), s.Bus(hoist.ComponentRouter)
+	rung := make(chan string, 10)
+	if err := router.Listen(t.Context(), hoist.BellRoute+"*", func(subject string, data []byte) {
+		rung <- subject + " " + string(data)
+	}); err != nil {
+		t.Fatal(err)
+	}
+	wait := func() {
+		t.Helper()
+		deadline := time.After(10 * time.Second)
+		for {
+			api.Ring(hoist.BellRoute+"a", []byte("x"))
+			select {
+			case got := <-rung:
+				if got != "bell.route.a x" {
+					t.Fatal(got)
+				}
+				return
+			case <-time.After(20 * time.Millisecond):
+			case <-deadline:
+				t.Fatal("no bell")
+			}
+		}
+	}
+	wait()
+	s.Stop()
+	api.Ring(hoist.BellRoute+"a", []byte("x")) // lost, and does not block
+	s.Start()
+	wait()
+}
+
+func TestABusMayBeUsedBeforeItsServerIsThere(t *testing.T) {
+	s := natstest.New(t)
+	url := s.URL(hoist.ComponentAPI)
+	s.Stop()
+	bus, err := nats.Connect(url, natstest.Log(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer bus.Close()
+	rung := make(chan bool, 100)
+	if err := bus.Listen(t.Context(), hoist.BellBuild, func(string, []byte) { rung <- true }); err != nil {
+		t.Fatal(err)
+	}
+	appendAll(t, bus, "builds.a", 0, 1000)
+	ch, err := bus.Tail(t.Context(), "builds.a", -1, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Start()
+	same(t, collect(t, ch, 1000), numbers(0, 1000))
+	for start := time.Now(); ; {
+		bus.Ring(hoist.BellBuild, nil)
+		select {
+		case <-rung:
+			return
+		case <-time.After(20 * time.Millisecond):
+		}
+		if time.Since(start) > 10*time.Second {
+			t.Fatal("no bell")
+		}
+	}
+}
+
+func TestAStreamOutlivesItsServerInOrderWithoutLossOrDoubling(t *testing.T) {
+	s := natstest.New(t)
+	api, git := s.Bus(hoist.ComponentAPI), s.Bus(hoist.ComponentGit)
+	ch, err := git.Tail(t.Context(), "builds.b", -1, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const n = 20_000
+	go func() {
+		for i := range n {
+			for !api.Append("builds.b", fmt.Append(nil, i)) {
+				time.Sleep(time.Millisecond)
+			}
+			if i%200 == 0 {
+				time.Sleep(10 * time.Millisecond)
+			}
+		}
+	}()
+	got := collect(t, ch, n/5)
+	s.Stop()
+	time.Sleep(200 * time.Millisecond)
+	s.Start()
+	got = append(got, collect(t, ch, n/5)...)
+	s.Stop()
+	s.Start()
+	got = append(got, collect(t, ch, n-2*(n/5))...)
+	same(t, got, numbers(0, n))
+	flush(t, api)
+	same(t, history(t, git, "builds.b", -1), numbers(0, n))
+}
+
+func TestTailGivesTheLastLines(t *testing.T) {
+	s := natstest.New(t)
+	runtime, logs := s.Bus(hoist.ComponentRuntime), s.Bus(hoist.ComponentLogs)
+	appendAll(t, runtime, "logs.a", 0, 100)
+	appendAll(t, runtime, "logs.b", 0, 100)
+	flush(t, runtime)
+	same(t, history(t, logs, "logs.a", 10), numbers(90, 100))
+	same(t, history(t, logs, "logs.a", 0), nil)
+	same(t, history(t, logs, "logs.a", 1000), numbers(0, 100))
+	same(t, history(t, logs, "logs.none", 10), nil)
+
+	all, err := logs.Tail(t.Context(), "logs.a", 1, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	same(t, collect(t, all, 1), []string{"99"})
+	fresh, err := logs.Tail(t.Context(), "logs.b", 0, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(300 * time.Millisecond) // until it listens
+	appendAll(t, runtime, "logs.a", 100, 150)
+	appendAll(t, runtime, "logs.b", 100, 101)
+	same(t, collect(t, all, 50), numbers(100, 150))
+	same(t, collect(t, fresh, 1), []string{"100"})
+}
+
+func TestATailEndsWithItsContext(t *testing.T) {
+	s := natstest.New(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	ch, err := s.Bus(hoist.ComponentLogs).Tail(ctx, "logs.a", 10, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	time.AfterFunc(100*time.Millisecond, cancel)
+	same(t, collect(t, ch, -1), nil)
+}
+
+func TestAnAppsLogIsBounded(t *testing.T) {
+	s := natstest.New(t)
+	runtime, logs := s.Bus(hoist.ComponentRuntime), s.Bus(hoist.ComponentLogs)
+	appendAll(t, runtime, "logs.quiet", 0, 10)
+	appendAll(t, runtime, "logs.loud", 0, 2*hoist.LogKeep)
+	flush(t, runtime)
+	same(t, history(t, logs, "logs.loud", -1), numbers(hoist.LogKeep, 2*hoist.LogKeep))
+	same(t, history(t, logs, "logs.quiet", -1), numbers(0, 10))
+}
+
+func TestTheBacklogIsBounded(t *testing.T) {
+	s := natstest.New(t)
+	bus := s.Bus(hoist.ComponentRuntime)
+	s.Stop()
+	line, n := make([]byte, 1000), 0
+	for bus.Append("logs.a", line) {
+		if n++; n > 1<<20 {
+			t.Fatal("no bound")
+		}
+	}
+	if n < 10_000 {
+		t.Errorf("only %d lines kept while the bus was away", n)
+	}
+	if err := bus.Flush(within(t, 100*time.Millisecond)); err == nil {
+		t.Error("flushed without a server")
+	}
+	if bus.Append("logs.b", make([]byte, 2<<20)) {
+		t.Error("took a message no server takes")
+	}
+}
+
+func TestComponentsHaveLeastPrivilege(t *testing.T) {
+	s := natstest.New(t)
+	seed := s.Bus(nats.ComponentSeed)
+	heard := make(chan string, 100)
+	if err := seed.Listen(t.Context(), ">", func(subject string, _ []byte) { heard <- subject }); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		component, subject string
+		allowed            bool
+	}{
+		{hoist.ComponentRouter, hoist.BellComponent, true},
+		{hoist.ComponentRouter, hoist.BellBuild, false},
+		{hoist.ComponentLogs, hoist.BellFormation + "a", false},
+		{hoist.ComponentGit, hoist.BellBuild + ".a", true},
+		{hoist.ComponentGit, hoist.BellFormation + "a", false},
+		{hoist.ComponentGit, "$JS.API.STREAM.DELETE.BUILDS", false},
+		{hoist.ComponentLogs, "$JS.API.STREAM.PURGE.LOGS", false},
+		{hoist.ComponentLogs, "$JS.API.STREAM.MSG.GET.BUILDS", false},
+		{hoist.ComponentAPI, "$JS.API.CONSUMER.CREATE.LOGS.x", false},
+		{hoist.ComponentAPI, hoist.BellRoute + "a", true},
+	} {
+		s.Bus(c.component).Ring(c.subject, nil)
+		got := false
+		for timeout := time.After(300 * time.Millisecond); !got; {
+			select {
+			case subject := <-heard:
+				got = subject == c.subject
+				continue
+			case <-timeout:
+			}
+			break
+		}
+		if got != c.allowed {
+			t.Errorf("%s on %s: passed %v, want %v", c.component, c.subject, got, c.allowed)
+		}
+	}
+
+	router := s.Bus(hoist.ComponentRouter)
+	spied := make(chan string, 10)
+	for _, subject := range []string{"logs.*", "builds.*", "_INBOX.>", "bell.>", "$JS.>"} {
+		if err := router.Listen(t.Context(), subject, func(subject string, _ []byte) { spied <- subject }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	time.Sleep(100 * time.Millisecond)
+	appendAll(t, seed, "logs.a", 0, 1)
+	appendAll(t, seed, "builds.a", 0, 1)
+	seed.Ring(hoist.BellBuild, nil)
+	flush(t, seed)
+	select {
+	case subject := <-spied:
+		t.Errorf("router heard %s", subject)
+	case <-time.After(200 * time.Millisecond):
+	}
+}
+
+func TestAForbiddenAppendHoldsUpNothing(t *testing.T) {
+	s := natstest.New(t)
+	runtime, seed := s.Bus(hoist.ComponentRuntime), s.Bus(nats.ComponentSeed)
+	runtime.Append("builds.a", []byte("no"))
+	appendAll(t, runtime, "logs.a", 0, 10)
+	flush(t, runtime)
+	same(t, history(t, seed, "logs.a", -1), numbers(0, 10))
+	same(t, history(t, seed, "builds.a", -1), nil)
+	if runtime.Append("builds.a", []byte("no")) {
+		t.Error("taken a second time")
+	}
+	if runtime.Append("bell.build", nil) || runtime.Append("logs.a.b", nil) || runtime.Append("logs.*", nil) {
+		t.Error("took a subject that is no stream")
+	}
+}
+
+func TestAppendIsFastEnough(t *testing.T) {
+	s := natstest.New(t)
+	bus := s.Bus(hoist.ComponentRuntime)
+	line, n := make([]byte, 200), 50_000
+	start := time.Now()
+	for i := range n {
+		for !bus.Append(fmt.Sprintf("logs.%d", i%50), line) {
+			time.Sleep(time.Millisecond)
+		}
+	}
+	flush(t, bus)
+	rate := float64(n) / time.Since(start).Seconds()
+	t.Logf("%.0f messages a second stored", rate)
+	if rate < 2000 {
+		t.Errorf("%.0f messages a second", rate)
+	}
+}
+
+func TestAWrongURLIsAnError(t *testing.T) {
+	for _, url := range []string{"", "nats://", "::", "127.0.0.1:4222"} {
+		if _, err := nats.Connect(url, natstest.Log(t)); err == nil {
+			t.Errorf("%q was taken", url)
+		}
+	}
+}

@@ -1,0 +1,149 @@
+package nats
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/hoist-sh/hoist"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// Tail implements hoist.Bus. A negative last means all that is kept. While the
+// bus is away it waits; it goes on where it was when the bus is back.
+func (b *Bus) Tail(ctx context.Context, subject string, last int, follow bool) (<-chan hoist.Message, error) {
+	stream, err := streamOf(subject)
+	if err != nil {
+		return nil, err
+	}
+	t := &tail{bus: b, stream: stream, subject: subject, last: last, follow: follow, out: make(chan hoist.Message, 16)}
+	go t.run(ctx)
+	return t.out, nil
+}
+
+type tail struct {
+	bus             *Bus
+	stream, subject string
+	last            int
+	follow          bool
+	out             chan hoist.Message
+
+	began    bool
+	seq      uint64 // of the last message sent or skipped
+	skipping bool   // as there are more than last
+	left     uint64 // messages of the history still to come
+}
+
+func (t *tail) run(ctx context.Context) {
+	defer close(t.out)
+	for {
+		linked, cancel, ok := t.bus.link.wait(ctx)
+		if !ok {
+			return
+		}
+		err := t.read(linked)
+		cancel()
+		if err == nil || ctx.Err() != nil {
+			return
+		}
+		if t.bus.Connected() {
+			t.bus.log.Debug("tail: once more", "subject", t.subject, "err", err)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
+
+// read sends messages from after t.seq until something breaks; nil means
+// that all were sent.
+func (t *tail) read(ctx context.Context) error {
+	consumer, err := t.consumer(ctx)
+	if err != nil {
+		return err
+	}
+	name := consumer.CachedInfo().Name
+	defer func() {
+		bye, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+		defer cancel()
+		if t.bus.Connected() {
+			t.bus.js.DeleteConsumer(bye, t.stream, name)
+		}
+	}()
+	if t.finished() {
+		return nil
+	}
+	msgs, err := consumer.Messages(jetstream.PullMaxMessages(256), jetstream.PullExpiry(30*time.Second),
+		jetstream.PullHeartbeat(5*time.Second), jetstream.WithMessagesErrOnMissingHeartbeat(true))
+	if err != nil {
+		return err
+	}
+	defer msgs.Stop()
+	for delivered := uint64(1); ; delivered++ {
+		m, err := msgs.Next(jetstream.NextContext(ctx))
+		if err != nil {
+			return err
+		}
+		meta, err := m.Metadata()
+		if err != nil {
+			return err
+		}
+		if meta.Sequence.Consumer != delivered {
+			return fmt.Errorf("message %d came as %d", delivered, meta.Sequence.Consumer)
+		}
+		// Skip while more than last are to come; old ones may be dropped
+		// from the stream while we read, so count from the end.
+		t.skipping = t.skipping && meta.NumPending >= uint64(t.last)
+		if !t.skipping {
+			select {
+			case t.out <- hoist.Message{Seq: meta.Sequence.Stream, Time: meta.Timestamp, Data: m.Data()}:
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+		t.seq = meta.Sequence.Stream
+		t.left = min(t.left-min(t.left, 1), meta.NumPending)
+		if t.finished() {
+			return nil
+		}
+	}
+}
+
+func (t *tail) finished() bool { return !t.follow && t.left == 0 }
+
+// consumer makes a consumer that starts after t.seq. It lives in the server's
+// memory, so it is made anew after each outage.
+func (t *tail) consumer(ctx context.Context) (jetstream.Consumer, error) {
+	info, err := t.bus.js.Stream(ctx, t.stream)
+	if err != nil {
+		return nil, err
+	}
+	// A power cut may have cost the stream its end.
+	end := info.CachedInfo().State.LastSeq
+	if t.seq = min(t.seq, end); !t.began && t.last == 0 {
+		t.seq = end
+	}
+	consumer, err := t.bus.js.CreateConsumer(ctx, t.stream, jetstream.ConsumerConfig{
+		Name:              "tail-" + hoist.NewID(),
+		FilterSubject:     t.subject,
+		DeliverPolicy:     jetstream.DeliverByStartSequencePolicy,
+		OptStartSeq:       t.seq + 1,
+		AckPolicy:         jetstream.AckNonePolicy,
+		MemoryStorage:     true,
+		InactiveThreshold: time.Minute,
+	})
+	if err != nil {
+		return nil, err
+	}
+	pending := consumer.CachedInfo().NumPending
+	if !t.began {
+		t.began = true
+		t.skipping = t.last > 0
+		t.left = pending
+	} else {
+		t.left = min(t.left, pending)
+	}
+	return consumer, nil
+}
