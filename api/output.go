@@ -98,5 +98,5 @@ func (s *Server) relay(ctx context.Context, id hoist.ID, write func(text string)
 	}
 }
 
-// allChunks asks for all messages that are kept of a build.
-const allChunks = 1 << 20
+// allChunks asks for everything that is kept of a build.
+const allChunks = -1
