@@ -13,6 +13,7 @@ type Build struct {
 	ID                ID
 	AppID             ID
 	AccountID         ID
+	Email             string // the account's
 	State             BuildState
 	Stack             string
 	Buildpacks        []BuildpackInstallation

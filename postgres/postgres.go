@@ -47,6 +47,9 @@ func Open(ctx context.Context, url string) (*DB, error) {
 	return &DB{Pool: pool}, nil
 }
 
+// Ping returns an error if the database does not answer.
+func (db *DB) Ping(ctx context.Context) error { return db.Pool.Ping(ctx) }
+
 // Close closes all connections.
 func (db *DB) Close() { db.Pool.Close() }
 

@@ -1,0 +1,136 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"net/mail"
+
+	"github.com/hoist-sh/hoist"
+)
+
+type accountDB interface {
+	Account(ctx context.Context, identity string) (hoist.Account, error)
+	UpdateAccount(ctx context.Context, a hoist.Account) (hoist.Account, error)
+	DeleteOtherAuthorizations(ctx context.Context, accountID, keep hoist.ID) error
+}
+
+type accountJSON struct {
+	AllowTracking       bool       `json:"allow_tracking"`
+	Beta                bool       `json:"beta"`
+	CountryOfResidence  *string    `json:"country_of_residence"`
+	CreatedAt           timestamp  `json:"created_at"`
+	DefaultOrganization *named     `json:"default_organization"`
+	DefaultTeam         *named     `json:"default_team"`
+	DelinquentAt        *timestamp `json:"delinquent_at"`
+	Email               string     `json:"email"`
+	Federated           bool       `json:"federated"`
+	ID                  hoist.ID   `json:"id"`
+	IdentityProvider    *named     `json:"identity_provider"`
+	LastLogin           *timestamp `json:"last_login"`
+	Name                *string    `json:"name"`
+	SMSNumber           *string    `json:"sms_number"`
+	SuspendedAt         *timestamp `json:"suspended_at"`
+	TwoFactor           bool       `json:"two_factor_authentication"`
+	UpdatedAt           timestamp  `json:"updated_at"`
+	Verified            bool       `json:"verified"`
+}
+
+func showAccount(a hoist.Account) any {
+	return accountJSON{
+		CreatedAt: timestamp(a.CreatedAt), Email: a.Email, ID: a.ID, Name: optional(a.Name),
+		UpdatedAt: timestamp(a.UpdatedAt), Verified: true,
+	}
+}
+
+func (s *Server) accountRoutes(on func(string, handler)) {
+	on("GET /account", func(c *call) (any, error) { return showAccount(c.account), nil })
+	on("PATCH /account", s.accountUpdate)
+	on("PUT /account/password", s.accountUpdate) // the form of older clients
+	on("GET /users/{user}", func(c *call) (any, error) {
+		if err := c.self(); err != nil {
+			return nil, err
+		}
+		return showAccount(c.account), nil
+	})
+	on("PATCH /users/{user}", func(c *call) (any, error) {
+		if err := c.self(); err != nil {
+			return nil, err
+		}
+		return s.accountUpdate(c)
+	})
+	on("GET /account/rate-limits", func(c *call) (any, error) {
+		left, _ := s.requests.allow(c.account.ID)
+		return map[string]int{"remaining": left}, nil
+	})
+}
+
+// self is an error unless the user in the path is the account itself.
+func (c *call) self() error {
+	switch c.PathValue("user") {
+	case "~", c.account.ID, c.account.Email:
+		return nil
+	}
+	return hoist.NotFound("user")
+}
+
+func (s *Server) accountUpdate(c *call) (any, error) {
+	var in struct {
+		Name            *string `json:"name"`
+		Email           *string `json:"email"`
+		Password        string  `json:"password"`
+		CurrentPassword string  `json:"current_password"`
+		NewPassword     string  `json:"new_password"`
+	}
+	if err := c.decode(&in); err != nil {
+		return nil, err
+	}
+	a := c.account
+	if in.Name != nil {
+		a.Name = *in.Name
+	}
+	if len(a.Name) > 200 {
+		return nil, hoist.Invalid("Name is too long (maximum is 200 characters).")
+	}
+	if in.Email != nil && *in.Email != a.Email {
+		if err := CheckEmail(*in.Email); err != nil {
+			return nil, err
+		}
+		a.Email = *in.Email
+	}
+	// What would let a thief of the token take the account over needs the
+	// password.
+	if in.NewPassword != "" || a.Email != c.account.Email {
+		if _, ok := s.logins.allow("email " + a.ID); !ok {
+			return nil, tooMany("Too many attempts. Wait a minute and try again.")
+		}
+		if a.PasswordHash != "" && !s.passwordMatches(a.PasswordHash, in.Password+in.CurrentPassword) {
+			return nil, &hoist.Error{ID: "forbidden", Message: "The current password is not right.", Status: http.StatusForbidden}
+		}
+	}
+	if in.NewPassword != "" {
+		hash, err := HashPassword(in.NewPassword)
+		if err != nil {
+			return nil, err
+		}
+		a.PasswordHash = hash
+	}
+	updated, err := s.DB.UpdateAccount(c.Context(), a)
+	if err != nil {
+		return nil, err
+	}
+	if in.NewPassword != "" {
+		// A changed password ends what the old one has let in.
+		if err := s.DB.DeleteOtherAuthorizations(c.Context(), a.ID, c.auth.ID); err != nil {
+			return nil, err
+		}
+	}
+	return showAccount(updated), nil
+}
+
+// CheckEmail is an error for the user unless email is an address.
+func CheckEmail(email string) error {
+	if parsed, err := mail.ParseAddress(email); err != nil || parsed.Address != email || len(email) > 254 {
+		return hoist.Invalid("Email %.100q is not an e-mail address.", email)
+	}
+	return nil
+}

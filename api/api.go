@@ -1,0 +1,160 @@
+// Package api is the component that speaks Heroku's Platform API v3
+// (https://devcenter.heroku.com/articles/platform-api-reference) over the
+// database. It is the only writer of desired state: it makes releases, also
+// those of builds, and collects what nobody needs any more.
+package api
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/hoist-sh/hoist"
+	"golang.org/x/sync/errgroup"
+)
+
+// DB is what the component needs of the database.
+type DB interface {
+	// Migrate brings the schema up to date.
+	Migrate(ctx context.Context) error
+	// Ping tells an absent database from other errors.
+	Ping(ctx context.Context) error
+
+	accountDB
+	authorizationDB
+	keyDB
+	appDB
+	collaboratorDB
+	configDB
+	formationDB
+	dynoDB
+	releaseDB
+	slugDB
+	buildDB
+	buildpackDB
+	domainDB
+	logSessionDB
+	releaserDB
+	collectorDB
+}
+
+// Config is what a Server is made from.
+type Config struct {
+	DB     DB
+	Bus    hoist.Bus
+	Blobs  hoist.Blobs
+	Public hoist.Public
+	// Stack is the name of the only stack there is, e.g. "debian-12".
+	Stack string
+	// SigningKey signs the URLs of builds' output; the same for all API
+	// processes.
+	SigningKey []byte
+	Log        *slog.Logger
+}
+
+// Server is the component.
+type Server struct {
+	Config
+	listener  net.Listener
+	handler   http.Handler
+	requests  *limiters // by account
+	logins    *limiters // by e-mail address and by client address
+	passages  chan struct{}
+	destroyed chan struct{} // an app was; there are blobs to collect
+	id        hoist.ID      // of this process, for claims
+
+	launchPatience time.Duration // for new web dynos; shorter in tests
+}
+
+// New makes a Server that will serve on l.
+func New(l net.Listener, c Config) *Server {
+	s := &Server{
+		Config:         c,
+		listener:       l,
+		requests:       newLimiters(requestsPerMinute/60.0, requestBurst),
+		logins:         newLimiters(loginsPerMinute/60.0, loginBurst),
+		passages:       make(chan struct{}, 2),
+		destroyed:      make(chan struct{}, 1),
+		id:             hoist.NewID(),
+		launchPatience: launchPatience,
+	}
+	s.handler = s.routes()
+	return s
+}
+
+// Run serves the API, releases what was built and collects garbage until ctx
+// ends. Without a database it waits for it, and answers 503 meanwhile.
+func (s *Server) Run(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return s.serve(ctx) })
+	g.Go(func() error {
+		if err := s.migrate(ctx); err != nil {
+			return err
+		}
+		work, ctx := errgroup.WithContext(ctx)
+		work.Go(func() error { return s.release(ctx) })
+		work.Go(func() error { return s.collect(ctx) })
+		return work.Wait()
+	})
+	if err := g.Wait(); !errors.Is(err, context.Canceled) {
+		return err
+	}
+	return nil
+}
+
+// serve answers requests until ctx ends, then lets those under way end.
+func (s *Server) serve(ctx context.Context) error {
+	server := &http.Server{
+		Handler:           s.handler,
+		ReadHeaderTimeout: 10 * time.Second,
+		ReadTimeout:       time.Minute,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    32 << 10,
+		ErrorLog:          slog.NewLogLogger(s.Log.Handler(), slog.LevelDebug),
+		BaseContext:       func(net.Listener) context.Context { return ctx },
+	}
+	stop := context.AfterFunc(ctx, func() {
+		bye, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+		defer cancel()
+		if server.Shutdown(bye) != nil {
+			server.Close()
+		}
+	})
+	defer stop()
+	s.Log.Info("serving the API", "address", s.listener.Addr().String(), "url", s.Public.URL("api"))
+	if err := server.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return ctx.Err()
+}
+
+// migrate waits for the database and brings its schema up to date.
+func (s *Server) migrate(ctx context.Context) error {
+	last := ""
+	for {
+		err := s.DB.Migrate(ctx)
+		if err == nil {
+			return nil
+		}
+		if text := err.Error(); text != last && ctx.Err() == nil {
+			s.Log.Warn("waiting for the database", "err", err)
+			last = text
+		}
+		if !sleep(ctx, 500*time.Millisecond) {
+			return ctx.Err()
+		}
+	}
+}
+
+// sleep waits; it reports false if ctx ended first.
+func sleep(ctx context.Context, d time.Duration) bool {
+	select {
+	case <-ctx.Done():
+		return false
+	case <-time.After(d):
+		return true
+	}
+}

@@ -1,0 +1,76 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"crypto/sha256"
+	"net"
+	"os"
+	"strings"
+
+	"github.com/hoist-sh/hoist"
+	"github.com/hoist-sh/hoist/api"
+	"github.com/hoist-sh/hoist/postgres"
+)
+
+func init() {
+	components = append(components, component{
+		name:  hoist.ComponentAPI,
+		short: "Serve the Platform API, and make releases of what was built",
+		build: func(ctx context.Context, g *ground) (hoist.Component, error) {
+			l, err := net.Listen("tcp", g.listenAddr())
+			if err != nil {
+				return nil, err
+			}
+			// All API processes have the same DATABASE_URL, and nobody else has it.
+			key := sha256.Sum256([]byte("hoist api signing key\x00" + g.env("DATABASE_URL")))
+			server := api.New(l, api.Config{
+				DB: g.DB, Bus: g.Bus, Blobs: g.Blobs, Public: g.Public, Stack: stackName(g.env), SigningKey: key[:], Log: g.Log,
+			})
+			return &apiComponent{server, l.Addr().String(), g}, nil
+		},
+	})
+}
+
+// apiComponent is the component with its place in the registry.
+type apiComponent struct {
+	*api.Server
+	address string
+	g       *ground
+}
+
+func (c *apiComponent) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	gone := make(chan struct{})
+	go func() {
+		defer close(gone)
+		c.g.DB.KeepRegistered(ctx, c.g.Bus, postgres.Registration{
+			ID: hoist.NewID(), Type: hoist.ComponentAPI, Address: c.address,
+		})
+	}()
+	defer func() { cancel(); <-gone }()
+	return c.Server.Run(ctx)
+}
+
+// stackName is HOIST_STACK or, as the stack is the host's own system
+// directories, the host's distribution: "debian-12" (os-release(5)).
+func stackName(env func(string) string) string {
+	if name := env("HOIST_STACK"); name != "" {
+		return name
+	}
+	id, version := "linux", ""
+	if f, err := os.Open("/etc/os-release"); err == nil {
+		defer f.Close()
+		for lines := bufio.NewScanner(f); lines.Scan(); {
+			name, value, _ := strings.Cut(lines.Text(), "=")
+			value = strings.Trim(value, `"'`)
+			switch name {
+			case "ID":
+				id = value
+			case "VERSION_ID":
+				version = "-" + value
+			}
+		}
+	}
+	return id + version
+}
