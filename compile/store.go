@@ -21,8 +21,8 @@ type Store interface {
 	BuildDyno(ctx context.Context, id hoist.ID) (d hoist.Dyno, listener string, err error)
 	StopBuildDynos(ctx context.Context, b hoist.Build) (running int, err error)
 
-	OpenBuilds(ctx context.Context, ids []hoist.ID) ([]hoist.ID, error)
-	SlugKeys(ctx context.Context, keys []string) ([]string, error)
+	StillOpen(ctx context.Context, ids []hoist.ID) ([]hoist.ID, error)
+	KnownSlugKeys(ctx context.Context, keys []string) ([]string, error)
 	ExistingApps(ctx context.Context, ids []hoist.ID) ([]hoist.ID, error)
 	ForgetUnusedSlugs(ctx context.Context, age time.Duration) error
 }

@@ -7,13 +7,13 @@ import (
 	"github.com/hoist-sh/hoist"
 )
 
-// OpenBuilds returns those of the given builds that have not ended.
-func (db *DB) OpenBuilds(ctx context.Context, ids []hoist.ID) ([]hoist.ID, error) {
+// StillOpen returns those of the given builds that have not ended.
+func (db *DB) StillOpen(ctx context.Context, ids []hoist.ID) ([]hoist.ID, error) {
 	return db.texts(ctx, `SELECT id::text FROM builds WHERE finished_at IS NULL AND id::text = ANY($1)`, ids)
 }
 
-// SlugKeys returns those of the given blobs that belong to a slug.
-func (db *DB) SlugKeys(ctx context.Context, keys []string) ([]string, error) {
+// KnownSlugKeys returns those of the given blobs that belong to a slug.
+func (db *DB) KnownSlugKeys(ctx context.Context, keys []string) ([]string, error) {
 	return db.texts(ctx, `SELECT blob_key FROM slugs WHERE blob_key = ANY($1)`, keys)
 }
 

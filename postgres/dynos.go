@@ -15,10 +15,6 @@ const selectDynos = `
 	       d.created_at, d.updated_at, d.state_at, d.up_at
 	FROM dynos d JOIN apps a ON a.id = d.app_id LEFT JOIN releases r ON r.id = d.release_id `
 
-type querier interface {
-	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
-}
-
 // queryDynos reads dynos; where follows selectDynos.
 func queryDynos(ctx context.Context, q querier, where string, args ...any) ([]hoist.Dyno, error) {
 	rows, err := q.Query(ctx, selectDynos+where, args...)
@@ -213,9 +209,9 @@ func (db *DB) CollectDynos(ctx context.Context, formation, oneOff time.Duration)
 	return err
 }
 
-// ReleaseSlug returns a release's config and its slug; the slug's ID is empty
+// SlugOfRelease returns a release's config and its slug; the slug's ID is empty
 // before the first deploy.
-func (db *DB) ReleaseSlug(ctx context.Context, releaseID hoist.ID) (hoist.ConfigVars, hoist.Slug, error) {
+func (db *DB) SlugOfRelease(ctx context.Context, releaseID hoist.ID) (hoist.ConfigVars, hoist.Slug, error) {
 	var config hoist.ConfigVars
 	var s hoist.Slug
 	err := db.Pool.QueryRow(ctx, `

@@ -28,5 +28,5 @@ type Database interface {
 	MoveDynos(ctx context.Context, worker hoist.ID) ([]hoist.ID, error)
 	WorkerDynos(ctx context.Context, worker hoist.ID) ([]hoist.Dyno, error)
 	UpdateDyno(ctx context.Context, worker hoist.ID, d hoist.Dyno) error
-	ReleaseSlug(ctx context.Context, releaseID hoist.ID) (hoist.ConfigVars, hoist.Slug, error)
+	SlugOfRelease(ctx context.Context, releaseID hoist.ID) (hoist.ConfigVars, hoist.Slug, error)
 }

@@ -38,7 +38,7 @@ func (s *supervisor) spec(ctx context.Context) (hoist.ContainerSpec, error) {
 	var slug hoist.Slug
 	err := s.patiently(ctx, "release", func() (err error) {
 		if d.ReleaseID != "" {
-			config, slug, err = s.r.db.ReleaseSlug(ctx, d.ReleaseID)
+			config, slug, err = s.r.db.SlugOfRelease(ctx, d.ReleaseID)
 		}
 		return err
 	})
