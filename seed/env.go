@@ -43,9 +43,11 @@ func Environ(s Settings, st *state, component string) []string {
 		env["HOIST_RENDEZVOUS_ADDR"] = s.listenAddr(s.RendezvousPort)
 		env["HOIST_TLS_CERT"], env["HOIST_TLS_KEY"] = s.certFile()
 	case hoist.ComponentRuntime:
-		env["HOIST_NAME"] = s.Name()
-		env["HOIST_NETWORK"] = s.Network
-		env["HOIST_OCI_RUNTIME"] = s.OCIRuntime
+		env["HOIST_BLOB_GATE"] = s.blobGate(st)
+		for _, kv := range s.RuntimeEnviron() {
+			name, value, _ := strings.Cut(kv, "=")
+			env[name] = value
+		}
 	case hoist.ComponentCompile:
 		for name, value := range s.BuildEnv {
 			env["HOIST_BUILD_ENV_"+name] = value
@@ -107,3 +109,33 @@ func Saved(dir string) (Settings, error) {
 
 func flagOf(setting string) string { return strings.ReplaceAll(setting, "_", "-") }
 func envOf(setting string) string  { return "HOIST_" + strings.ToUpper(setting) }
+
+// RuntimeEnviron is what the runtime's engine is made from; it holds no secret.
+func (s *Settings) RuntimeEnviron() []string {
+	return []string{
+		"HOIST_DIR=" + s.file(hoist.ComponentRuntime),
+		"HOIST_ENGINE=" + s.Name(),
+		"HOIST_NETWORK=" + s.dynoNetwork().String(),
+		"HOIST_OCI_RUNTIME=" + s.OCIRuntime,
+	}
+}
+
+// Purge removes everything a seed has in its data directory, and the directory
+// if nothing else is in it.
+func Purge(s Settings) error {
+	held, err := lock(s)
+	if err != nil {
+		return err
+	}
+	defer held.Close()
+	names := append([]string{"postgres", "nats", "blobs", "seed.json", "settings.json", "seed.sock", "seed.log", "seed.log.1",
+		"ca.pem", "ca-key.pem", "cert.pem", "cert-key.pem", "ssh_host_ed25519_key", "ssh_host_ed25519_key.pub",
+		"first-account"}, hoist.Components...)
+	for _, name := range append(names, "seed.lock") { // the lock last
+		if err := os.RemoveAll(s.file(name)); err != nil {
+			return err
+		}
+	}
+	os.Remove(s.DataDir) // fails if something else is in it
+	return nil
+}

@@ -230,10 +230,15 @@ func (s *Settings) Public() hoist.Public {
 		Rendezvous: s.RendezvousPort, Secure: s.Secure}
 }
 
-// gateway is the host's own address, as the dynos see it.
-func (s *Settings) gateway() netip.Addr {
-	return netip.MustParsePrefix(s.Network).Masked().Addr().Next()
+// dynoNetwork is the part of the network for the dynos of this machine: a
+// worker takes a /18 at most.
+func (s *Settings) dynoNetwork() netip.Prefix {
+	whole := netip.MustParsePrefix(s.Network)
+	return netip.PrefixFrom(whole.Addr(), max(whole.Bits(), 18)).Masked()
 }
+
+// gateway is the host's own address, as the dynos see it.
+func (s *Settings) gateway() netip.Addr { return s.dynoNetwork().Addr().Next() }
 
 func (s *Settings) file(name string) string { return filepath.Join(s.DataDir, name) }
 
