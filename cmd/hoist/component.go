@@ -5,9 +5,13 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/hoist-sh/hoist"
+	"github.com/hoist-sh/hoist/blob"
+	"github.com/hoist-sh/hoist/nats"
 	"github.com/hoist-sh/hoist/postgres"
 	"github.com/spf13/cobra"
 )
@@ -29,12 +33,14 @@ type component struct {
 // ground is what a component is built from; its settings come from an
 // environment (see docs/architecture.md).
 type ground struct {
-	env    func(string) string
-	DB     *postgres.DB
-	Bus    hoist.Bus
-	Blobs  hoist.Blobs
-	Public hoist.Public
-	Log    *slog.Logger
+	environ []string // "NAME=value"
+	DB      *postgres.DB
+	Bus     hoist.Bus
+	Blobs   hoist.Blobs
+	Public  hoist.Public
+	Log     *slog.Logger
+
+	closeBus func()
 }
 
 func (c component) command() *cobra.Command {
@@ -44,13 +50,14 @@ func (c component) command() *cobra.Command {
 		GroupID: "platform",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return c.run(cmd.Context(), os.Getenv, slog.New(slog.NewTextHandler(os.Stderr, nil)))
+			return c.run(cmd.Context(), os.Environ(), slog.New(slog.NewTextHandler(os.Stderr, nil)))
 		},
 	}
 }
 
-func (c component) run(ctx context.Context, env func(string) string, log *slog.Logger) error {
-	g, err := newGround(ctx, c.name, env, log)
+// run builds the component from an environment and runs it until it ends.
+func (c component) run(ctx context.Context, environ []string, log *slog.Logger) error {
+	g, err := newGround(ctx, c.name, environ, log)
 	if err != nil {
 		return fmt.Errorf("%s: %w", c.name, err)
 	}
@@ -62,27 +69,56 @@ func (c component) run(ctx context.Context, env func(string) string, log *slog.L
 	return built.Run(ctx)
 }
 
-func newGround(ctx context.Context, name string, env func(string) string, log *slog.Logger) (*ground, error) {
-	db, err := postgres.Open(ctx, env("DATABASE_URL"))
-	if err != nil {
-		return nil, err
-	}
-	g := &ground{env: env, DB: db, Log: log.With("component", name)}
-	g.Public = hoist.Public{Domain: env("HOIST_DOMAIN"), Secure: env("HOIST_SECURE") == "true"}
+func newGround(ctx context.Context, name string, environ []string, log *slog.Logger) (_ *ground, err error) {
+	g := &ground{environ: environ, Log: log.With("component", name)}
+	g.Public = hoist.Public{Domain: g.env("HOIST_DOMAIN"), Secure: g.env("HOIST_SECURE") == "true"}
 	for name, port := range map[string]*int{
 		"HOIST_HTTP_PORT": &g.Public.HTTP, "HOIST_HTTPS_PORT": &g.Public.HTTPS,
 		"HOIST_SSH_PORT": &g.Public.SSH, "HOIST_RENDEZVOUS_PORT": &g.Public.Rendezvous,
 	} {
-		if v := env(name); v != "" {
+		if v := g.env(name); v != "" {
 			if *port, err = strconv.Atoi(v); err != nil {
 				return nil, fmt.Errorf("%s: %q is not a port", name, v)
 			}
 		}
 	}
+	for _, name := range []string{"DATABASE_URL", "NATS_URL"} {
+		if g.env(name) == "" {
+			return nil, fmt.Errorf("%s is not set; `hoist seed env` prints what a component needs", name)
+		}
+	}
+	if v := g.env("BLOB_URL"); v != "" { // not all components have blobs
+		if g.Blobs, err = blob.Open(v); err != nil {
+			return nil, err
+		}
+	}
+	if g.DB, err = postgres.Open(ctx, g.env("DATABASE_URL")); err != nil {
+		return nil, err
+	}
+	bus, err := nats.Connect(g.env("NATS_URL"), g.Log)
+	if err != nil {
+		g.DB.Close()
+		return nil, err
+	}
+	g.Bus, g.closeBus = bus, bus.Close
 	return g, nil
 }
 
-func (g *ground) close() { g.DB.Close() }
+func (g *ground) close() {
+	g.closeBus()
+	g.DB.Close()
+}
+
+// env is a variable of the component's environment, which is not that of the
+// process when the seed runs it. The last of several wins, as in os/exec.
+func (g *ground) env(name string) string {
+	for _, kv := range slices.Backward(g.environ) {
+		if v, ok := strings.CutPrefix(kv, name+"="); ok {
+			return v
+		}
+	}
+	return ""
+}
 
 // listenAddr is where the component's own server listens.
 func (g *ground) listenAddr() string {

@@ -1,0 +1,281 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/hoist-sh/hoist"
+	"github.com/hoist-sh/hoist/oci"
+	"github.com/hoist-sh/hoist/seed"
+	"github.com/hoist-sh/hoist/socket"
+	"github.com/spf13/cobra"
+)
+
+func init() { commands = append(commands, (&seedCommand{}).command()) }
+
+// readyWithin is how long a start may take before we stop watching it.
+const readyWithin = 90 * time.Second
+
+// seedFlags are how every command that has to do with a seed is told which.
+type seedFlags struct {
+	config  string
+	without []string
+	cmd     *cobra.Command
+}
+
+// add adds the flags; all says whether the seed is started, and not only found.
+func (f *seedFlags) add(cmd *cobra.Command, all bool) {
+	f.cmd = cmd
+	flags := cmd.PersistentFlags()
+	flags.StringVar(&f.config, "config", "", "settings `FILE` (default "+seed.DefaultConfig+", if it is there)")
+	defaults := seed.Defaults()
+	for _, o := range defaults.Options() {
+		if all || o.Flag == "data" {
+			flags.String(o.Flag, o.Value, o.Usage+" ($"+o.Env+")")
+		}
+	}
+	if all {
+		flags.StringSliceVar(&f.without, "without", nil, "components not to run, separated by commas")
+	}
+}
+
+// wanted are the settings that flags, environment and file ask for.
+func (f *seedFlags) wanted() (seed.Settings, error) {
+	given := map[string]string{}
+	defaults := seed.Defaults()
+	for _, o := range defaults.Options() {
+		if flag := f.cmd.PersistentFlags().Lookup(o.Flag); flag != nil && flag.Changed {
+			given[o.Flag] = flag.Value.String()
+		}
+	}
+	return seed.Load(f.config, os.Environ(), given, f.without)
+}
+
+// saved are the settings of the seed that runs, or ran last.
+func (f *seedFlags) saved() (seed.Settings, error) {
+	s, err := f.wanted()
+	if err != nil {
+		return s, err
+	}
+	return seed.Saved(s.DataDir)
+}
+
+type seedCommand struct {
+	seedFlags
+	daemon, background, json, follow bool
+	lines                            int
+}
+
+func (c *seedCommand) command() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     "seed",
+		Short:   "Run the platform on this machine: the ground and all components",
+		GroupID: "platform",
+		Long: `Run the platform on this machine: Postgres, the bus, the blob store, and the
+components. Settings come from flags, the environment, and a file, in that
+order; hoist.example.toml describes them.`,
+		Example: "$ hoist seed --daemon\n$ hoist seed --data /srv/hoist --http-port 80 --without runtime",
+		Args:    cobra.NoArgs,
+		RunE:    c.run,
+	}
+	c.add(cmd, true)
+	cmd.Flags().BoolVarP(&c.daemon, "daemon", "d", false, "run in the background (as a systemd unit where there is systemd)")
+	cmd.Flags().BoolVar(&c.background, "background", false, "be what --daemon starts")
+	cmd.Flags().MarkHidden("background")
+
+	status := &cobra.Command{Use: "status", Short: "Show what runs, and what it waits for", Args: cobra.NoArgs, RunE: c.status}
+	status.Flags().BoolVar(&c.json, "json", false, "as JSON")
+	ps := &cobra.Command{Use: "ps", Short: "List the components and the ground", Args: cobra.NoArgs, RunE: c.ps}
+	logs := &cobra.Command{Use: "logs", Short: "Show the seed's own log", Args: cobra.NoArgs, RunE: c.logs}
+	logs.Flags().IntVarP(&c.lines, "num", "n", 100, "number of lines")
+	logs.Flags().BoolVarP(&c.follow, "tail", "t", false, "go on with new lines")
+	cmd.AddCommand(status, ps, logs,
+		&cobra.Command{Use: "stop", Short: "Stop the platform; dynos go on", Args: cobra.NoArgs, RunE: c.stop},
+		&cobra.Command{Use: "env COMPONENT", Short: "Print the environment of a component, to run it alone",
+			Example: "$ env $(hoist seed env compile) hoist compile", Args: cobra.ExactArgs(1), RunE: c.env})
+	return cmd
+}
+
+func (c *seedCommand) run(cmd *cobra.Command, _ []string) error {
+	settings, err := c.wanted()
+	if err != nil {
+		return err
+	}
+	if c.daemon {
+		return c.start(cmd, settings)
+	}
+	if slices.Contains(settings.Components, hoist.ComponentRuntime) {
+		if os.Geteuid() != 0 {
+			return fmt.Errorf("The seed makes containers, which needs root. Use sudo, or leave that out with --without runtime.")
+		}
+		if err := oci.Isolate(); err != nil {
+			return err
+		}
+	}
+	var out io.Writer = os.Stderr
+	started := func() {}
+	if c.background {
+		file, err := seed.OpenLog(settings.LogPath())
+		if err != nil {
+			return err
+		}
+		out, started = file, func() { file.TakeStandard() }
+	}
+	return seed.Run(cmd.Context(), seed.Config{
+		Settings:     settings,
+		Version:      version,
+		Log:          slog.New(slog.NewTextHandler(out, nil)),
+		RunComponent: runComponent,
+		Offer:        socket.Offer,
+		Started:      started,
+	})
+}
+
+func runComponent(ctx context.Context, name string, environ []string, log *slog.Logger) error {
+	i := slices.IndexFunc(components, func(c component) bool { return c.name == name })
+	if i < 0 {
+		return fmt.Errorf("there is no component %q in this program", name)
+	}
+	return components[i].run(ctx, environ, log)
+}
+
+// start starts the seed in the background with the arguments we were given.
+func (c *seedCommand) start(cmd *cobra.Command, settings seed.Settings) error {
+	binary, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	args := slices.DeleteFunc(slices.Clone(os.Args[1:]), func(a string) bool {
+		return a == "-d" || a == "--daemon" || strings.HasPrefix(a, "--daemon=")
+	})
+	ctx, cancel := context.WithTimeout(cmd.Context(), readyWithin)
+	defer cancel()
+	begun := time.Now()
+	err = seed.Daemon(ctx, settings, binary, args, func(what string) { fmt.Fprintln(cmd.ErrOrStderr(), "      ", what) })
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(cmd.OutOrStdout(), "The platform runs at %s (ready in %s).\n", settings.Public().URL(""), time.Since(begun).Round(100*time.Millisecond))
+	return nil
+}
+
+func (c *seedCommand) stop(cmd *cobra.Command, _ []string) error {
+	settings, err := c.saved()
+	if err != nil {
+		return err
+	}
+	if !seed.Running(settings) {
+		fmt.Fprintf(cmd.OutOrStdout(), "No seed runs in %s.\n", settings.DataDir)
+		return nil
+	}
+	if err := seed.Stop(cmd.Context(), settings); err != nil {
+		return err
+	}
+	fmt.Fprintln(cmd.OutOrStdout(), "The seed has stopped. Dynos go on; `hoist down` stops them too.")
+	return nil
+}
+
+func (c *seedCommand) status(cmd *cobra.Command, _ []string) error {
+	settings, err := c.saved()
+	if err != nil {
+		return err
+	}
+	st, err := seed.AskStatus(cmd.Context(), settings)
+	if err != nil {
+		return err
+	}
+	out := cmd.OutOrStdout()
+	if c.json {
+		enc := json.NewEncoder(out)
+		enc.SetIndent("", "  ")
+		return enc.Encode(st)
+	}
+	fmt.Fprintf(out, "seed %s, process %d, up for %s, data in %s\n", st.Version, st.PID, age(st.Since), st.Dir)
+	for _, p := range []string{"http", "https", "ssh", "rendezvous"} {
+		fmt.Fprintf(out, "%-11s %s\n", p, st.Ports[p])
+	}
+	if st.Dynos == nil {
+		fmt.Fprintln(out, "dynos       unknown while the database is away")
+	} else {
+		fmt.Fprintf(out, "dynos       %d up, %d starting, %d crashed\n", st.Dynos["up"], st.Dynos["starting"], st.Dynos["crashed"])
+	}
+	fmt.Fprintln(out)
+	printTasks(out, st)
+	if !st.Ready {
+		fmt.Fprintf(out, "\nNot ready: waits for %s.\n", strings.Join(st.WaitsFor, ", "))
+	}
+	return nil
+}
+
+func (c *seedCommand) ps(cmd *cobra.Command, _ []string) error {
+	settings, err := c.saved()
+	if err != nil {
+		return err
+	}
+	st, err := seed.AskStatus(cmd.Context(), settings)
+	if err != nil {
+		return err
+	}
+	printTasks(cmd.OutOrStdout(), st)
+	return nil
+}
+
+func printTasks(out io.Writer, st seed.Status) {
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "Process\tState\tSince\tRestarts\tNote")
+	for _, t := range st.Tasks {
+		note := t.WaitsFor
+		if note != "" {
+			note = "waits for " + note
+		} else if t.Restarts > 0 {
+			note, _, _ = strings.Cut(t.Error, "\n")
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\n", t.Name, t.State, age(t.Since), t.Restarts, note)
+	}
+	w.Flush()
+}
+
+// age is a time as "9d", "3h", "12m" or "5s".
+func age(since time.Time) string {
+	d := time.Since(since)
+	switch {
+	case d >= 24*time.Hour:
+		return fmt.Sprintf("%dd", d/(24*time.Hour))
+	case d >= time.Hour:
+		return fmt.Sprintf("%dh", d/time.Hour)
+	case d >= time.Minute:
+		return fmt.Sprintf("%dm", d/time.Minute)
+	}
+	return fmt.Sprintf("%ds", d/time.Second)
+}
+
+func (c *seedCommand) env(cmd *cobra.Command, args []string) error {
+	settings, err := c.wanted()
+	if err != nil {
+		return err
+	}
+	environ, err := seed.EnvironOf(settings.DataDir, args[0])
+	if err != nil {
+		return err
+	}
+	for _, kv := range environ {
+		fmt.Fprintln(cmd.OutOrStdout(), kv)
+	}
+	return nil
+}
+
+func (c *seedCommand) logs(cmd *cobra.Command, _ []string) error {
+	settings, err := c.saved()
+	if err != nil {
+		return err
+	}
+	return seed.ShowLog(cmd.Context(), settings, cmd.OutOrStdout(), c.lines, c.follow)
+}

@@ -1,0 +1,4 @@
+package main
+
+// version is set when the program is linked.
+var version = "dev"

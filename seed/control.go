@@ -1,0 +1,185 @@
+package seed
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/hoist-sh/hoist/postgres"
+)
+
+// Status is what a seed does, for `hoist seed status`.
+type Status struct {
+	PID      int               `json:"pid"`
+	Version  string            `json:"version"`
+	Dir      string            `json:"dir"`
+	Since    time.Time         `json:"since"`
+	Ready    bool              `json:"ready"`
+	WaitsFor []string          `json:"waits_for"`
+	Ports    map[string]string `json:"ports"`
+	Tasks    []TaskStatus      `json:"tasks"`
+	// Dynos that have not ended, by state; nil if the database does not answer.
+	Dynos map[string]int `json:"dynos"`
+}
+
+// TaskStatus is the status of a part of the ground or a component.
+type TaskStatus struct {
+	Name     string    `json:"name"`
+	State    string    `json:"state"` // starting, up, waiting or down
+	Since    time.Time `json:"since"`
+	Restarts int       `json:"restarts"`
+	WaitsFor string    `json:"waits_for,omitempty"`
+	Error    string    `json:"error,omitempty"` // why it last ended
+}
+
+func (s *Seed) status(ctx context.Context) Status {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	st := Status{PID: os.Getpid(), Version: s.cfg.Version, Dir: s.cfg.DataDir, Since: s.started, WaitsFor: []string{},
+		Ports: map[string]string{}}
+	for _, p := range s.cfg.ports() {
+		st.Ports[p.socket] = s.cfg.listenAddr(p.port)
+	}
+	for _, t := range s.ground {
+		st.add(t.status())
+	}
+	registered, err := s.db.Registrations(ctx)
+	if err == nil {
+		st.Dynos, err = s.db.DynoCounts(ctx)
+	}
+	if err != nil && len(st.WaitsFor) == 0 {
+		st.WaitsFor = append(st.WaitsFor, "the database: "+err.Error())
+	}
+	for _, t := range s.components {
+		c := t.status()
+		if c.State == stateUp {
+			c.waits(registered)
+		}
+		st.add(c)
+	}
+	st.Ready = len(st.WaitsFor) == 0
+	return st
+}
+
+func (s *Status) add(t TaskStatus) {
+	s.Tasks = append(s.Tasks, t)
+	switch {
+	case t.State == stateDown:
+		s.WaitsFor = append(s.WaitsFor, fmt.Sprintf("%s (%s)", t.Name, t.Error))
+	case t.State != stateUp:
+		s.WaitsFor = append(s.WaitsFor, t.Name)
+	}
+}
+
+// waits asks the registry what a running component lacks.
+func (t *TaskStatus) waits(registered []postgres.Registration) {
+	i := slices.IndexFunc(registered, func(r postgres.Registration) bool { return r.Type == t.Name })
+	switch {
+	case i < 0:
+		t.State, t.WaitsFor = stateWaiting, "the ground"
+	case registered[i].WaitsFor != "":
+		t.State, t.WaitsFor = stateWaiting, registered[i].WaitsFor
+	}
+}
+
+// unready lists the tasks that are not up.
+func (s *Seed) unready() []string {
+	var names []string
+	for _, t := range slices.Concat(s.ground, s.components) {
+		if t.status().State != stateUp {
+			names = append(names, t.name)
+		}
+	}
+	return names
+}
+
+func (s *Settings) socket() string { return s.file("seed.sock") }
+
+// listenControl serves status and stop on a socket that only root may use.
+func (s *Seed) listenControl() (io.Closer, error) {
+	path := s.cfg.socket()
+	if err := removeStale(path); err != nil {
+		return nil, err
+	}
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		return nil, fmt.Errorf("control socket: %w", err)
+	}
+	if err := os.Chmod(path, 0o600); err != nil {
+		return nil, err
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /status", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		json.NewEncoder(w).Encode(s.status(r.Context()))
+	})
+	mux.HandleFunc("POST /stop", func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusAccepted)
+		s.stop()
+	})
+	srv := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
+	go srv.Serve(l)
+	return srv, nil
+}
+
+// call speaks to the seed of a data directory.
+func call(ctx context.Context, s Settings, method, path string) ([]byte, error) {
+	client := &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{
+		DisableKeepAlives: true,
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return (&net.Dialer{}).DialContext(ctx, "unix", s.socket())
+		},
+	}}
+	req, err := http.NewRequestWithContext(ctx, method, "http://seed"+path, nil)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		if errors.Is(err, os.ErrPermission) {
+			return nil, fmt.Errorf("%s may be used by root only", s.socket())
+		}
+		return nil, fmt.Errorf("No seed runs in %s. `hoist seed --daemon` starts one.", s.DataDir)
+	}
+	defer resp.Body.Close()
+	var body bytes.Buffer
+	_, err = body.ReadFrom(resp.Body)
+	return body.Bytes(), err
+}
+
+// AskStatus asks a running seed how it is.
+func AskStatus(ctx context.Context, s Settings) (Status, error) {
+	var st Status
+	body, err := call(ctx, s, http.MethodGet, "/status")
+	if err != nil {
+		return st, err
+	}
+	return st, json.Unmarshal(body, &st)
+}
+
+// Stop ends the seed of a data directory and returns when it has ended. It is
+// no error if none runs.
+func Stop(ctx context.Context, s Settings) error {
+	if !Running(s) {
+		return nil
+	}
+	if _, err := call(ctx, s, http.MethodPost, "/stop"); err != nil {
+		return err
+	}
+	for Running(s) {
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("the seed in %s has not ended: %w", s.DataDir, ctx.Err())
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+	return nil
+}

@@ -1,0 +1,141 @@
+package seed
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/hoist-sh/hoist"
+)
+
+// Environ is the environment of a component, "NAME=value", sorted: all that it
+// needs, inside the seed or alone.
+func Environ(s Settings, st *state, component string) []string {
+	env := map[string]string{
+		"DATABASE_URL":          s.databaseURL(st, component),
+		"NATS_URL":              s.natsURL(st, component),
+		"HOIST_BIND":            "127.0.0.1",
+		"HOIST_DIR":             s.file(component),
+		"HOIST_DOMAIN":          s.Domain,
+		"HOIST_HTTP_PORT":       strconv.Itoa(s.HTTPPort),
+		"HOIST_HTTPS_PORT":      strconv.Itoa(s.HTTPSPort),
+		"HOIST_SSH_PORT":        strconv.Itoa(s.SSHPort),
+		"HOIST_RENDEZVOUS_PORT": strconv.Itoa(s.RendezvousPort),
+		"HOIST_SECURE":          strconv.FormatBool(s.Secure),
+	}
+	switch component {
+	case hoist.ComponentAPI, hoist.ComponentCompile, hoist.ComponentGit, hoist.ComponentRuntime:
+		env["BLOB_URL"] = s.blobURL(st, component)
+	}
+	switch component {
+	case hoist.ComponentGit:
+		env["HOIST_SSH_ADDR"] = s.listenAddr(s.SSHPort)
+		env["HOIST_SSH_HOST_KEY"] = s.hostKeyFile()
+	case hoist.ComponentRouter:
+		env["HOIST_HTTP_ADDR"] = s.listenAddr(s.HTTPPort)
+		env["HOIST_HTTPS_ADDR"] = s.listenAddr(s.HTTPSPort)
+		env["HOIST_RENDEZVOUS_ADDR"] = s.listenAddr(s.RendezvousPort)
+		env["HOIST_TLS_CERT"], env["HOIST_TLS_KEY"] = s.certFile()
+	case hoist.ComponentRuntime:
+		env["HOIST_BLOB_GATE"] = s.blobGate(st)
+		for _, kv := range s.RuntimeEnviron() {
+			name, value, _ := strings.Cut(kv, "=")
+			env[name] = value
+		}
+	case hoist.ComponentCompile:
+		for name, value := range s.BuildEnv {
+			env["HOIST_BUILD_ENV_"+name] = value
+		}
+	}
+	var list []string
+	for _, name := range slices.Sorted(maps.Keys(env)) {
+		list = append(list, name+"="+env[name])
+	}
+	return list
+}
+
+// EnvironOf is the environment of a component of the seed that runs, or ran
+// last, on a data directory.
+func EnvironOf(dir, component string) ([]string, error) {
+	if !slices.Contains(everybody, component) {
+		return nil, fmt.Errorf("%q is not a component; there are %s", component, strings.Join(everybody, ", "))
+	}
+	s, err := Saved(dir)
+	if err != nil {
+		return nil, err
+	}
+	text, err := os.ReadFile(s.file("seed.json"))
+	if err != nil {
+		return nil, err
+	}
+	st := &state{}
+	if err := json.Unmarshal(text, st); err != nil {
+		return nil, err
+	}
+	return Environ(s, st, component), nil
+}
+
+// saveSettings keeps what the seed was started with, so that later commands
+// need to be told the data directory only.
+func saveSettings(s Settings) error {
+	text, err := json.MarshalIndent(s, "", "  ")
+	if err != nil {
+		return err
+	}
+	return writeFile(s.file("settings.json"), append(text, '\n'), 0o600)
+}
+
+// Saved returns the settings of the seed that runs, or ran last, on a data
+// directory.
+func Saved(dir string) (Settings, error) {
+	s := Settings{DataDir: dir}
+	text, err := os.ReadFile(s.file("settings.json"))
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return s, fmt.Errorf("There has been no seed in %s. Another directory is chosen with --data, HOIST_DATA or data_dir in the settings file.", dir)
+	case errors.Is(err, fs.ErrPermission):
+		return s, fmt.Errorf("%w: this needs root", err)
+	case err != nil:
+		return s, err
+	}
+	return s, json.Unmarshal(text, &s)
+}
+
+func flagOf(setting string) string { return strings.ReplaceAll(setting, "_", "-") }
+func envOf(setting string) string  { return "HOIST_" + strings.ToUpper(setting) }
+
+// RuntimeEnviron is what the runtime's engine is made from; it holds no secret.
+func (s *Settings) RuntimeEnviron() []string {
+	return []string{
+		"HOIST_DIR=" + s.file(hoist.ComponentRuntime),
+		"HOIST_ENGINE=" + s.Name(),
+		"HOIST_NETWORK=" + s.dynoNetwork().String(),
+		"HOIST_OCI_RUNTIME=" + s.OCIRuntime,
+	}
+}
+
+// Purge removes everything a seed has in its data directory, and the directory
+// if nothing else is in it.
+func Purge(s Settings) error {
+	held, err := lock(s)
+	if err != nil {
+		return err
+	}
+	defer held.Close()
+	names := append([]string{"postgres", "nats", "blobs", "seed.json", "settings.json", "seed.sock", "seed.log", "seed.log.1",
+		"ca.pem", "ca-key.pem", "cert.pem", "cert-key.pem", "ssh_host_ed25519_key", "ssh_host_ed25519_key.pub",
+		"first-account"}, hoist.Components...)
+	for _, name := range append(names, "seed.lock") { // the lock last
+		if err := os.RemoveAll(s.file(name)); err != nil {
+			return err
+		}
+	}
+	os.Remove(s.DataDir) // fails if something else is in it
+	return nil
+}

@@ -1,0 +1,55 @@
+package seed
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// lock makes this process the only seed of a data directory; the lock ends
+// with the process, however that ends.
+func lock(s Settings) (*os.File, error) {
+	f, err := os.OpenFile(s.file("seed.lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		defer f.Close()
+		if !errors.Is(err, syscall.EWOULDBLOCK) {
+			return nil, fmt.Errorf("lock %s: %w", f.Name(), err)
+		}
+		holder, _ := os.ReadFile(f.Name())
+		return nil, &RunningError{Dir: s.DataDir, Holder: strings.TrimSpace(string(holder))}
+	}
+	holder := fmt.Sprintf("process %d, since %s", os.Getpid(), time.Now().Format(time.DateTime))
+	if err := errors.Join(f.Truncate(0), writeAt(f, holder)); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+func writeAt(f *os.File, text string) error {
+	_, err := f.WriteAt([]byte(text+"\n"), 0)
+	return err
+}
+
+// Running reports whether a seed runs on the data directory.
+func Running(s Settings) bool {
+	f, err := os.Open(s.file("seed.lock"))
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	return syscall.Flock(int(f.Fd()), syscall.LOCK_SH|syscall.LOCK_NB) != nil
+}
+
+// RunningError says that there is a seed already.
+type RunningError struct{ Dir, Holder string }
+
+func (e *RunningError) Error() string {
+	return fmt.Sprintf("A seed runs already in %s (%s). `hoist seed status` shows it, `hoist seed stop` ends it.", e.Dir, e.Holder)
+}

@@ -1,0 +1,226 @@
+// Package seed is the root process of the platform on a machine: it holds the
+// public listening sockets, starts the ground (Postgres, NATS, blobs), keeps
+// the secrets, and runs the components inside itself. It is the only part that
+// is not an app.
+package seed
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/hoist-sh/hoist"
+	"github.com/hoist-sh/hoist/postgres"
+)
+
+// Config is what a seed needs beside its settings.
+type Config struct {
+	Settings
+	Version string
+	Log     *slog.Logger
+	// RunComponent runs a component from its environment until ctx ends.
+	RunComponent func(ctx context.Context, name string, environ []string, log *slog.Logger) error
+	// Offer passes a listening socket to the components in this process.
+	Offer func(name string, l *net.TCPListener)
+	// Started, if set, is called when nothing can be wrong with the settings
+	// any more: the data is ours and the ports are open.
+	Started func()
+}
+
+// Seed is the root process.
+type Seed struct {
+	cfg        Config
+	log        *slog.Logger
+	state      *state
+	db         *postgres.DB // for the status and the registry
+	started    time.Time
+	ground     []*task
+	components []*task
+	stop       context.CancelFunc
+}
+
+// Run is the seed's life: it returns when ctx ends or somebody stops it, with
+// the dynos left running, or with an error if it cannot start.
+func Run(ctx context.Context, cfg Config) error {
+	s := &Seed{cfg: cfg, log: cfg.Log, started: time.Now()}
+	ctx, s.stop = context.WithCancel(ctx)
+	defer s.stop()
+	if err := cfg.makeDir(); err != nil {
+		return err
+	}
+	held, err := lock(cfg.Settings)
+	if err != nil {
+		return err
+	}
+	defer held.Close()
+	if s.state, err = loadState(cfg.file("seed.json")); err != nil {
+		return err
+	}
+	if err := cfg.ensureCerts(time.Now()); err != nil {
+		return fmt.Errorf("certificate: %w", err)
+	}
+	if err := cfg.ensureHostKey(); err != nil {
+		return fmt.Errorf("SSH host key: %w", err)
+	}
+	sockets, err := s.openPorts()
+	if err != nil {
+		return err
+	}
+	defer closeAll(sockets)
+	if s.db, err = postgres.Open(ctx, s.databaseURL(componentSeed)); err != nil {
+		return err
+	}
+	defer s.db.Close()
+	s.makeTasks()
+	control, err := s.listenControl()
+	if err != nil {
+		return err
+	}
+	defer control.Close()
+	if err := saveSettings(cfg.Settings); err != nil {
+		return err
+	}
+	if cfg.Started != nil {
+		cfg.Started()
+	}
+	s.log.Info("seed", "version", cfg.Version, "data", cfg.DataDir, "components", cfg.Components)
+	s.run(ctx)
+	s.log.Info("seed stopped; the dynos go on")
+	return nil
+}
+
+// run keeps everything running until ctx ends, then ends the components
+// before the ground they stand on.
+func (s *Seed) run(ctx context.Context) {
+	below, stopGround := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopGround()
+	var ground, components sync.WaitGroup
+	for _, t := range s.ground {
+		ground.Go(func() { t.keep(below, s.log) })
+	}
+	for _, t := range s.components {
+		components.Go(func() { t.keep(ctx, s.log) })
+	}
+	components.Go(func() { s.register(ctx) })
+	components.Go(func() { s.renewCerts(ctx) })
+	<-ctx.Done()
+	s.log.Info("stopping")
+	if !waitFor(&components, 30*time.Second) {
+		s.log.Warn("some components did not end within 30 s", "tasks", s.unready())
+	}
+	stopGround()
+	if !waitFor(&ground, 30*time.Second) {
+		s.log.Warn("the ground did not end within 30 s")
+	}
+}
+
+func waitFor(wg *sync.WaitGroup, limit time.Duration) bool {
+	done := make(chan struct{})
+	go func() { wg.Wait(); close(done) }()
+	select {
+	case <-done:
+		return true
+	case <-time.After(limit):
+		return false
+	}
+}
+
+func (s *Seed) makeTasks() {
+	if s.cfg.DatabaseURL == "" {
+		s.ground = append(s.ground, &task{name: "postgres", run: s.runPostgres})
+	}
+	if s.cfg.NATSURL == "" {
+		s.ground = append(s.ground, &task{name: "nats", run: s.runNATS})
+	} else {
+		s.ground = append(s.ground, &task{name: "nats", run: s.prepareNATS})
+	}
+	if s.cfg.BlobURL == "" {
+		s.ground = append(s.ground, &task{name: "blobs", run: s.runBlobs})
+	}
+	for _, name := range s.cfg.Components {
+		s.components = append(s.components, &task{name: name, run: func(ctx context.Context, ready func()) error {
+			ready()
+			return s.cfg.RunComponent(ctx, name, Environ(s.cfg.Settings, s.state, name), s.log)
+		}})
+	}
+}
+
+// openPorts opens the public ports of the components that run inside the seed
+// and offers them to these. They stay open while a component is started again.
+func (s *Seed) openPorts() (open []net.Listener, err error) {
+	for _, p := range s.cfg.ports() {
+		owner := hoist.ComponentRouter
+		if p.socket == "ssh" {
+			owner = hoist.ComponentGit
+		}
+		if !slices.Contains(s.cfg.Components, owner) {
+			continue
+		}
+		l, err := net.Listen("tcp", s.cfg.listenAddr(p.port))
+		if err != nil {
+			closeAll(open)
+			return nil, fmt.Errorf("port %d (%s) cannot be opened: %w\nEnd what uses it, or choose another with --%s, %s or %s in the settings file.",
+				p.port, p.socket, err, flagOf(p.setting), envOf(p.setting), p.setting)
+		}
+		open = append(open, l)
+		s.cfg.Offer(p.socket, l.(*net.TCPListener))
+	}
+	return open, nil
+}
+
+func closeAll(listeners []net.Listener) {
+	for _, l := range listeners {
+		l.Close()
+	}
+}
+
+func (s *Settings) listenAddr(port int) string {
+	return net.JoinHostPort(s.Listen, strconv.Itoa(port))
+}
+
+// renewCerts looks once an hour whether the certificate needs renewal.
+func (s *Seed) renewCerts(ctx context.Context) {
+	tick := time.NewTicker(time.Hour)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case now := <-tick.C:
+			if err := s.cfg.ensureCerts(now); err != nil {
+				s.log.Error("certificate", "err", err)
+			}
+		}
+	}
+}
+
+// serve serves HTTP until ctx ends.
+func serve(ctx context.Context, l net.Listener, h http.Handler, log *slog.Logger) error {
+	srv := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
+		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn)}
+	stop := context.AfterFunc(ctx, func() {
+		bye, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+		defer cancel()
+		if srv.Shutdown(bye) != nil {
+			srv.Close()
+		}
+	})
+	defer stop()
+	return srv.Serve(l)
+}
+
+// removeStale removes a socket file that nobody listens on any more; we hold
+// the lock.
+func removeStale(path string) error {
+	if err := os.Remove(path); err != nil && !os.IsNotExist(err) {
+		return err
+	}
+	return nil
+}

@@ -1,0 +1,251 @@
+package seed
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/BurntSushi/toml"
+	"github.com/hoist-sh/hoist"
+)
+
+// DefaultConfig is where the settings are if no other file is named.
+const DefaultConfig = "/etc/hoist/hoist.toml"
+
+// DefaultDir is the data directory if no other is chosen.
+const DefaultDir = "/var/lib/hoist"
+
+// Settings of a seed; hoist.example.toml says what each means. A flag goes
+// before the environment, that before the file, and that before the default.
+type Settings struct {
+	DataDir        string            `toml:"data_dir"`
+	Domain         string            `toml:"domain"`
+	Listen         string            `toml:"listen"`
+	HTTPPort       int               `toml:"http_port"`
+	HTTPSPort      int               `toml:"https_port"`
+	SSHPort        int               `toml:"ssh_port"`
+	RendezvousPort int               `toml:"rendezvous_port"`
+	Secure         bool              `toml:"secure"`
+	TLSCert        string            `toml:"tls_cert"`
+	TLSKey         string            `toml:"tls_key"`
+	DatabaseURL    string            `toml:"database_url"`
+	NATSURL        string            `toml:"nats_url"`
+	BlobURL        string            `toml:"blob_url"`
+	Network        string            `toml:"network"`
+	OCIRuntime     string            `toml:"oci_runtime"`
+	Components     []string          `toml:"components"`
+	BuildEnv       map[string]string `toml:"build_env"`
+}
+
+// Defaults are the settings of a seed nobody said anything to.
+func Defaults() Settings {
+	return Settings{
+		DataDir: DefaultDir, Domain: "localhost",
+		HTTPPort: 8080, HTTPSPort: 8443, SSHPort: 2222, RendezvousPort: 5000,
+		Network: "10.213.0.0/16", OCIRuntime: "crun",
+		Components: slices.Clone(hoist.Components), BuildEnv: map[string]string{},
+	}
+}
+
+// Setting is one setting that can be given as a flag or in the environment.
+type Setting struct {
+	Flag  string // without the dashes
+	Env   string
+	Usage string
+	Set   func(string) error
+	Value string // the default
+}
+
+// Options lists the settings, bound to s.
+func (s *Settings) Options() []Setting {
+	str := func(p *string) func(string) error { return func(v string) error { *p = v; return nil } }
+	port := func(p *int) func(string) error {
+		return func(v string) (err error) {
+			if *p, err = strconv.Atoi(v); err != nil {
+				return fmt.Errorf("%q is not a port", v)
+			}
+			return nil
+		}
+	}
+	d := Defaults()
+	return []Setting{
+		{"data", "HOIST_DATA", "directory of all data", str(&s.DataDir), d.DataDir},
+		{"domain", "HOIST_DOMAIN", "apps are NAME.DOMAIN", str(&s.Domain), d.Domain},
+		{"listen", "HOIST_LISTEN", "address of the public ports; default all, or 127.0.0.1 for localhost", str(&s.Listen), ""},
+		{"http-port", "HOIST_HTTP_PORT", "port for HTTP", port(&s.HTTPPort), strconv.Itoa(d.HTTPPort)},
+		{"https-port", "HOIST_HTTPS_PORT", "port for HTTPS", port(&s.HTTPSPort), strconv.Itoa(d.HTTPSPort)},
+		{"ssh-port", "HOIST_SSH_PORT", "port for git over SSH", port(&s.SSHPort), strconv.Itoa(d.SSHPort)},
+		{"rendezvous-port", "HOIST_RENDEZVOUS_PORT", "port for attached dynos", port(&s.RendezvousPort), strconv.Itoa(d.RendezvousPort)},
+		{"secure", "HOIST_SECURE", "URLs shown to people are https: true or false", func(v string) (err error) {
+			s.Secure, err = strconv.ParseBool(v)
+			return err
+		}, "false"},
+		{"tls-cert", "HOIST_TLS_CERT", "certificate (PEM file) instead of one of our own", str(&s.TLSCert), ""},
+		{"tls-key", "HOIST_TLS_KEY", "its key (PEM file)", str(&s.TLSKey), ""},
+		{"database-url", "DATABASE_URL", "Postgres to use instead of our own", str(&s.DatabaseURL), ""},
+		{"nats-url", "NATS_URL", "NATS with JetStream to use instead of our own", str(&s.NATSURL), ""},
+		{"blob-url", "BLOB_URL", "S3 to use instead of our own blob store", str(&s.BlobURL), ""},
+		{"network", "HOIST_NETWORK", "the dynos' addresses", str(&s.Network), d.Network},
+		{"oci-runtime", "HOIST_OCI_RUNTIME", "crun or runc", str(&s.OCIRuntime), d.OCIRuntime},
+		{"components", "HOIST_COMPONENTS", "components to run, separated by commas", s.setComponents, strings.Join(d.Components, ",")},
+	}
+}
+
+func (s *Settings) setComponents(v string) error {
+	s.Components = []string{}
+	for c := range strings.SplitSeq(v, ",") {
+		if c = strings.TrimSpace(c); c != "" {
+			s.Components = append(s.Components, c)
+		}
+	}
+	return nil
+}
+
+// Load reads the settings: flags are those given, by name; without are
+// components to leave out. path is a file that must exist, or "" for
+// DefaultConfig if it does.
+func Load(path string, environ []string, flags map[string]string, without []string) (Settings, error) {
+	s := Defaults()
+	if err := s.readFile(path); err != nil {
+		return s, err
+	}
+	env := map[string]string{}
+	for _, kv := range environ {
+		name, value, _ := strings.Cut(kv, "=")
+		env[name] = value
+		if rest, ok := strings.CutPrefix(name, "HOIST_BUILD_ENV_"); ok && rest != "" {
+			s.BuildEnv[rest] = value
+		}
+	}
+	for _, o := range s.Options() {
+		if v := env[o.Env]; v != "" {
+			if err := o.Set(v); err != nil {
+				return s, fmt.Errorf("%s: %w", o.Env, err)
+			}
+		}
+		if v, ok := flags[o.Flag]; ok {
+			if err := o.Set(v); err != nil {
+				return s, fmt.Errorf("--%s: %w", o.Flag, err)
+			}
+		}
+	}
+	for _, c := range without {
+		if !slices.Contains(hoist.Components, c) {
+			return s, fmt.Errorf("--without: %q is not a component; there are %s", c, strings.Join(hoist.Components, ", "))
+		}
+		s.Components = slices.DeleteFunc(s.Components, func(other string) bool { return other == c })
+	}
+	return s, s.check()
+}
+
+func (s *Settings) readFile(path string) error {
+	meta, err := toml.DecodeFile(cmp.Or(path, DefaultConfig), s)
+	if path == "" && errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("settings %s: %w", cmp.Or(path, DefaultConfig), err)
+	}
+	if unknown := meta.Undecoded(); len(unknown) > 0 {
+		return fmt.Errorf("settings %s: there is no setting %q; hoist.example.toml lists them", cmp.Or(path, DefaultConfig), unknown[0])
+	}
+	return nil
+}
+
+func (s *Settings) check() (err error) {
+	if s.DataDir, err = filepath.Abs(s.DataDir); err != nil {
+		return err
+	}
+	if s.Domain == "" || strings.ContainsAny(s.Domain, "/: ") {
+		return fmt.Errorf("domain: %q is not a host name", s.Domain)
+	}
+	if s.Listen == "" && (s.Domain == "localhost" || strings.HasSuffix(s.Domain, ".localhost")) {
+		s.Listen = "127.0.0.1" // nobody else could use it anyway
+	}
+	if s.Listen != "" && net.ParseIP(s.Listen) == nil {
+		return fmt.Errorf("listen: %q is not an IP address", s.Listen)
+	}
+	used := map[int]string{}
+	for _, p := range s.ports() {
+		if p.port < 1 || p.port > 65535 {
+			return fmt.Errorf("%s: %d is not a port", p.setting, p.port)
+		}
+		if other := used[p.port]; other != "" {
+			return fmt.Errorf("%s and %s are both %d", other, p.setting, p.port)
+		}
+		used[p.port] = p.setting
+	}
+	if prefix, err := netip.ParsePrefix(s.Network); err != nil || !prefix.Addr().Is4() || prefix.Bits() > 30 {
+		return fmt.Errorf("network: %q is not a network such as 10.213.0.0/16", s.Network)
+	}
+	if (s.TLSCert == "") != (s.TLSKey == "") {
+		return errors.New("tls_cert and tls_key belong together")
+	}
+	for _, c := range s.Components {
+		if !slices.Contains(hoist.Components, c) {
+			return fmt.Errorf("components: %q is not one; there are %s", c, strings.Join(hoist.Components, ", "))
+		}
+	}
+	return nil
+}
+
+// publicPort is one of the ports that the seed holds open.
+type publicPort struct {
+	socket  string // its name among LISTEN_FDNAMES
+	setting string
+	port    int
+}
+
+func (s *Settings) ports() []publicPort {
+	return []publicPort{
+		{"http", "http_port", s.HTTPPort},
+		{"https", "https_port", s.HTTPSPort},
+		{"ssh", "ssh_port", s.SSHPort},
+		{"rendezvous", "rendezvous_port", s.RendezvousPort},
+	}
+}
+
+// Name keeps what several seeds on one machine make there apart.
+func (s *Settings) Name() string {
+	if s.DataDir == DefaultDir {
+		return "hoist"
+	}
+	sum := sha256.Sum256([]byte(s.DataDir))
+	return "hoist-" + hex.EncodeToString(sum[:4])
+}
+
+// Public is how the platform is reached.
+func (s *Settings) Public() hoist.Public {
+	return hoist.Public{Domain: s.Domain, HTTP: s.HTTPPort, HTTPS: s.HTTPSPort, SSH: s.SSHPort,
+		Rendezvous: s.RendezvousPort, Secure: s.Secure}
+}
+
+// dynoNetwork is the part of the network for the dynos of this machine: a
+// worker takes a /18 at most.
+func (s *Settings) dynoNetwork() netip.Prefix {
+	whole := netip.MustParsePrefix(s.Network)
+	return netip.PrefixFrom(whole.Addr(), max(whole.Bits(), 18)).Masked()
+}
+
+// gateway is the host's own address, as the dynos see it.
+func (s *Settings) gateway() netip.Addr { return s.dynoNetwork().Addr().Next() }
+
+func (s *Settings) file(name string) string { return filepath.Join(s.DataDir, name) }
+
+// makeDir makes the data directory. Others may pass through it, to Postgres'.
+func (s *Settings) makeDir() error {
+	if err := os.MkdirAll(s.DataDir, 0o711); err != nil {
+		return fmt.Errorf("data directory: %w", err)
+	}
+	return os.Chmod(s.DataDir, 0o711)
+}
