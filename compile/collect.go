@@ -20,7 +20,7 @@ const (
 // the collector finds.
 func (j *job) sweep(ctx context.Context) {
 	prefix := j.prefix()
-	if open, err := j.db.StillOpen(ctx, []hoist.ID{j.build.ID}); err != nil || len(open) == 0 {
+	if again, err := j.db.UncompiledBuilds(ctx, []hoist.ID{j.build.ID}); err == nil && len(again) == 0 {
 		prefix = buildPrefix(j.build.ID)
 	}
 	j.deleteAll(ctx, prefix, func(hoist.BlobInfo) bool { return true })
@@ -72,7 +72,7 @@ func (w *Worker) Collect(ctx context.Context, now time.Time) error {
 		owner  func(key string) string
 		alive  func(context.Context, []string) ([]string, error)
 	}{
-		{"builds/", func(key string) string { return strings.Split(key, "/")[1] }, w.db.StillOpen},
+		{"builds/", func(key string) string { return strings.Split(key, "/")[1] }, w.db.UncompiledBuilds},
 		{"slugs/", func(key string) string { return key }, w.db.KnownSlugKeys},
 		{"caches/", func(key string) string { return strings.TrimSuffix(strings.TrimPrefix(key, "caches/"), ".tar.zst") }, w.db.ExistingApps},
 	} {

@@ -7,9 +7,9 @@ import (
 	"github.com/hoist-sh/hoist"
 )
 
-// StillOpen returns those of the given builds that have not ended.
-func (db *DB) StillOpen(ctx context.Context, ids []hoist.ID) ([]hoist.ID, error) {
-	return db.texts(ctx, `SELECT id::text FROM builds WHERE finished_at IS NULL AND id::text = ANY($1)`, ids)
+// UncompiledBuilds returns those of the given builds that are still to be compiled.
+func (db *DB) UncompiledBuilds(ctx context.Context, ids []hoist.ID) ([]hoist.ID, error) {
+	return db.texts(ctx, `SELECT id::text FROM builds WHERE state IN ('pending', 'building') AND id::text = ANY($1)`, ids)
 }
 
 // KnownSlugKeys returns those of the given blobs that belong to a slug.
