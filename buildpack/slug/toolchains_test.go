@@ -62,7 +62,7 @@ func TestGoAppsThatDoNotCompile(t *testing.T) {
 	c.says("undefined: x")
 	c.fails(slug.PhaseCompile, "Failed to compile the Go app")
 	compileHere(t, slug.Here{CacheDir: cacheDir, Dir: write(t, t.TempDir(), map[string]string{"go.mod": "module x\n", "x.go": "package x\n"})}).fails(slug.PhaseCompile, "no main package")
-	compileHere(t, slug.Here{CacheDir: cacheDir, Dir: write(t, t.TempDir(), map[string]string{"go.mod": "modul x\n", "x.go": "package x\n"})}).fails(slug.PhaseCompile, "go.mod")
+	compileHere(t, slug.Here{CacheDir: cacheDir, Dir: write(t, t.TempDir(), map[string]string{"go.mod": "modul x\n", "x.go": "package x\n"})}).says("unknown directive: modul").fails(slug.PhaseCompile, "Failed to compile")
 }
 
 func TestGoModulesWithADependency(t *testing.T) {
