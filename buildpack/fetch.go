@@ -1,6 +1,7 @@
 package buildpack
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -10,7 +11,6 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"strings"
 	"time"
 
 	"github.com/hoist-sh/hoist/buildpack/archive"
@@ -27,6 +27,9 @@ func Fetch(ctx context.Context, b *Build, source, dir string) (Script, error) {
 	u, err := url.Parse(source)
 	if err != nil {
 		return Script{}, fmt.Errorf("%q is not a buildpack URL: %w", source, err)
+	}
+	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
+		return Script{}, err
 	}
 	switch {
 	case u.Scheme == "":
@@ -95,7 +98,7 @@ func clone(ctx context.Context, b *Build, u *url.URL, dir string) error {
 		cmd.Env = append(cmd.Env, "GIT_TERMINAL_PROMPT=0", "GIT_ALLOW_PROTOCOL=https:http:git:ssh:file")
 		out, err := cmd.CombinedOutput()
 		if err != nil {
-			return fmt.Errorf("git: %s", strings.TrimSpace(string(out)))
+			return fmt.Errorf("git: %w: %s", err, bytes.TrimSpace(out))
 		}
 		return nil
 	}

@@ -80,7 +80,7 @@ func (j *job) prefix() string { return fmt.Sprintf("%s%d/", buildPrefix(j.build.
 
 func buildPrefix(id hoist.ID) string { return "builds/" + id + "/" }
 
-func cacheKey(app hoist.ID) string { return "caches/" + app + ".tar.zst" }
+func cacheKey(app hoist.ID) string { return "caches/" + app }
 
 // startDyno orders the build's dyno. All it knows are presigned URLs, which end
 // with the build.

@@ -33,6 +33,7 @@ type job struct {
 	out     *output
 	changed chan struct{} // its dyno may have changed
 	renew   chan struct{} // its claim may be lost
+	settled bool          // the build needs no further attempt
 }
 
 func newJob(w *Worker, b hoist.Build) *job {
@@ -78,6 +79,7 @@ func (j *job) settle(ctx context.Context, slug hoist.Slug, failure error) error 
 		if err := j.db.FinishBuildJob(ctx, j.build, slug, j.out.tail.String()); err != nil {
 			return err
 		}
+		j.settled = true
 		j.out.sync(ctx)
 	case errors.Is(failure, errHandover):
 		j.out.say("\n-----> The platform's compiler is being replaced; the build starts again\n")
@@ -104,6 +106,7 @@ func (j *job) fail(ctx context.Context, why *rejected) error {
 	if err := j.db.FailBuildJob(ctx, j.build, why.reason, text); err != nil {
 		return err
 	}
+	j.settled = true
 	j.out.say(farewell(j.build, why))
 	j.out.log("app", "api", "Build failed -- check your build output")
 	j.out.end(hoist.BuildFailed)

@@ -20,11 +20,6 @@ type Store interface {
 	StartBuildDyno(ctx context.Context, b hoist.Build, d hoist.Dyno) (number int, err error)
 	BuildDyno(ctx context.Context, id hoist.ID) (d hoist.Dyno, listener string, err error)
 	StopBuildDynos(ctx context.Context, b hoist.Build) (running int, err error)
-
-	StillOpen(ctx context.Context, ids []hoist.ID) ([]hoist.ID, error)
-	KnownSlugKeys(ctx context.Context, keys []string) ([]string, error)
-	ExistingApps(ctx context.Context, ids []hoist.ID) ([]hoist.ID, error)
-	ForgetUnusedSlugs(ctx context.Context, age time.Duration) error
 }
 
 // Dial connects to an attached dyno: package rendezvous.

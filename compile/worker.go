@@ -83,7 +83,6 @@ func (w *Worker) Run(ctx context.Context) error {
 	jobs, stop := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer stop(nil)
 	var running sync.WaitGroup
-	running.Go(func() { w.collectForever(ctx) })
 	slots := make(chan struct{}, w.settings.Concurrency)
 	for ctx.Err() == nil {
 		select {

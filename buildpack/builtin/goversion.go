@@ -32,9 +32,11 @@ func readGoMod(b *buildpack.Build) (goMod, error) {
 }
 
 func parseGoMod(text []byte) (goMod, error) {
-	f, err := modfile.ParseLax("go.mod", text, nil)
-	if err != nil {
-		return goMod{}, err
+	f, err := modfile.Parse("go.mod", text, nil)
+	if err != nil { // what a newer go command may understand, or will explain
+		if f, err = modfile.ParseLax("go.mod", text, nil); err != nil {
+			return goMod{}, err
+		}
 	}
 	m := goMod{minimum: "go1.21"}
 	if f.Module != nil {

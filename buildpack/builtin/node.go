@@ -125,7 +125,6 @@ func (n *nodeBuild) environ() {
 	}
 	n.env = append([]string{
 		"npm_config_fund=false", "npm_config_audit=false", "npm_config_update_notifier=false", "npm_config_progress=false",
-		"npm_config_include=dev", "YARN_PRODUCTION=false",
 	}, n.ConfigEnviron()...)
 	n.env = append(n.env, "NODE_ENV="+n.mode, "CI=true", "PATH="+n.Getenv("PATH"),
 		"npm_config_cache="+filepath.Join(n.CacheDir, "npm"),

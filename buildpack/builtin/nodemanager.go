@@ -22,20 +22,20 @@ func (n *nodeBuild) manager(ctx context.Context) (manager, error) {
 	case n.Has("yarn.lock"):
 		version := n.managerVersion("yarn", "1")
 		if strings.HasPrefix(version, "1") {
-			return manager{install: []string{"yarn", "install", "--frozen-lockfile", "--non-interactive"},
+			return manager{install: []string{"yarn", "install", "--frozen-lockfile", "--non-interactive", "--production=false"},
 					prune: []string{"yarn", "install", "--frozen-lockfile", "--non-interactive", "--production", "--ignore-scripts", "--prefer-offline"}},
 				n.tool(ctx, "yarn@"+version)
 		}
 		return manager{install: []string{"yarn", "install", "--immutable"}}, n.tool(ctx, "@yarnpkg/cli-dist@"+version)
 	case n.Has("pnpm-lock.yaml"):
-		return manager{install: []string{"pnpm", "install", "--frozen-lockfile", "--store-dir=" + filepath.Join(n.CacheDir, "pnpm")},
+		return manager{install: []string{"pnpm", "install", "--frozen-lockfile", "--prod=false", "--store-dir=" + filepath.Join(n.CacheDir, "pnpm")},
 				prune: []string{"pnpm", "prune", "--prod", "--ignore-scripts"}},
 			n.tool(ctx, "pnpm@"+n.managerVersion("pnpm", "9"))
 	case n.Has("package-lock.json"), n.Has("npm-shrinkwrap.json"):
-		return manager{install: []string{"npm", "ci"}, prune: []string{"npm", "prune", "--omit=dev", "--ignore-scripts"}}, nil
+		return manager{install: []string{"npm", "ci", "--include=dev"}, prune: []string{"npm", "prune", "--omit=dev", "--ignore-scripts"}}, nil
 	}
 	n.Out.Warn("No lock file: versions of dependencies may change from build to build.\nRun npm install and commit package-lock.json.")
-	return manager{install: []string{"npm", "install", "--no-package-lock"}, prune: []string{"npm", "prune", "--omit=dev", "--ignore-scripts", "--no-package-lock"}}, nil
+	return manager{install: []string{"npm", "install", "--include=dev", "--no-package-lock"}, prune: []string{"npm", "prune", "--omit=dev", "--ignore-scripts", "--no-package-lock"}}, nil
 }
 
 // managerVersion reads "yarn@4.1.0+sha512.…".

@@ -31,7 +31,7 @@ type Compiled struct {
 }
 
 // Compile runs the buildpacks on the build's directory. Its errors are of type
-// *Error.
+// *Error; with one, Compiled names at most the buildpack that failed.
 func (c *Compiler) Compile(ctx context.Context) (Compiled, error) {
 	b := c.Build
 	if err := Prune(b.Dir, b.Out); err != nil {
@@ -62,7 +62,7 @@ func (c *Compiler) detect(ctx context.Context) (Compiled, error) {
 			continue
 		}
 		if err := c.run(ctx, p.Buildpack, name); err != nil {
-			return Compiled{}, err
+			return Compiled{Buildpack: name}, err
 		}
 		return c.release(ctx, p.Buildpack, name)
 	}
@@ -103,7 +103,7 @@ func (c *Compiler) listed(ctx context.Context) (Compiled, error) {
 				"Its bin/detect did not find the files it looks for.", url))
 		}
 		if err := c.run(ctx, p, name); err != nil {
-			return Compiled{}, err
+			return Compiled{Buildpack: name}, err
 		}
 		last, lastName = p, name
 	}

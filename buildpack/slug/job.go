@@ -54,7 +54,7 @@ func (j Job) Run(ctx context.Context) error {
 		var e *Error
 		errors.As(failed(PhaseCompile, err), &e)
 		errors.As(err, &e)
-		result = Result{Phase: e.Phase.String(), Error: err.Error()}
+		result.Phase, result.Error = e.Phase.String(), err.Error()
 	}
 	text, jsonErr := json.Marshal(result)
 	if jsonErr != nil {
@@ -86,7 +86,7 @@ func (j Job) build(ctx context.Context) (Result, error) {
 	c := &Compiler{Build: b, Buildpacks: packs, Stack: b.Getenv("STACK"), Dir: w.join("buildpacks")}
 	compiled, err := c.Compile(ctx)
 	if err != nil {
-		return Result{}, err
+		return Result{Buildpack: compiled.Buildpack}, err
 	}
 	image, err := Pack(ctx, b.Dir, w.join("slug.squashfs"), j.Out)
 	if err != nil {

@@ -66,7 +66,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.notFound(w, r)
 		return
 	case isIndex && !slash:
-		redirect(w, r, name+"/")
+		redirect(w, r, dirSlash(name, true))
 	case !isIndex && slash, name+"/" != r.URL.Path && name != r.URL.Path:
 		redirect(w, r, dirSlash(name, isIndex))
 	default:

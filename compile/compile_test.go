@@ -1,0 +1,410 @@
+package compile_test
+
+import (
+	"archive/tar"
+	"bytes"
+	"compress/gzip"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"io"
+	"log/slog"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/hoist-sh/hoist"
+	"github.com/hoist-sh/hoist/compile"
+	"github.com/hoist-sh/hoist/postgres"
+	"github.com/hoist-sh/hoist/postgres/postgrestest"
+	"github.com/hoist-sh/hoist/rendezvous"
+)
+
+type world struct {
+	t     *testing.T
+	admin *postgres.DB
+	roles *postgrestest.Roles
+	bus   *memoryBus
+	blobs *memoryBlobs
+	app   hoist.ID
+	owner hoist.ID
+}
+
+func newWorld(t *testing.T) *world {
+	w := &world{t: t, bus: newBus(), blobs: newBlobs(t), app: hoist.NewID(), owner: hoist.NewID()}
+	w.admin, w.roles = postgrestest.New(t)
+	w.exec(`INSERT INTO accounts (id, email) VALUES ($1, 'a@example.com')`, w.owner)
+	w.exec(`INSERT INTO apps (id, name, owner_id, stack, region, config) VALUES ($1, 'blue', $2, 'hoist-1', 'here', '{"GREETING": "hello"}')`, w.app, w.owner)
+	return w
+}
+
+func (w *world) exec(sql string, args ...any) {
+	w.t.Helper()
+	if _, err := w.admin.Pool.Exec(context.Background(), sql, args...); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// push inserts a build of a source with these files.
+func (w *world) push(files map[string]string) hoist.ID {
+	w.t.Helper()
+	id := hoist.NewID()
+	var buf bytes.Buffer
+	z := gzip.NewWriter(&buf)
+	tw := tar.NewWriter(z)
+	for name, text := range files {
+		mode := int64(0o644)
+		if strings.HasPrefix(text, "#!") {
+			mode = 0o755
+		}
+		tw.WriteHeader(&tar.Header{Name: name, Mode: mode, Size: int64(len(text))})
+		io.WriteString(tw, text)
+	}
+	tw.Close()
+	z.Close()
+	sum := sha256.Sum256(buf.Bytes())
+	key := "builds/" + id + "/source.tgz"
+	w.blobs.Put(context.Background(), key, &buf, -1, 1<<30)
+	w.exec(`INSERT INTO builds (id, app_id, account_id, stack, source_key, source_checksum, source_version, source_description, push)
+		VALUES ($1, $2, $3, 'hoist-1', $4, $5, '4ac0ffee00', 'First', '{}')`, id, w.app, w.owner, key, "SHA256:"+hex.EncodeToString(sum[:]))
+	w.bus.Ring(hoist.BellBuild, nil)
+	return id
+}
+
+// worker runs a compile worker until the test ends or stop is called.
+func (w *world) worker(s compile.Settings) (stop func()) {
+	return w.workerWith(s, w.roles.Open(hoist.ComponentCompile))
+}
+
+func (w *world) workerWith(s compile.Settings, db compile.Store) (stop func()) {
+	if s.Lease == 0 {
+		s.Lease = 2 * time.Second
+	}
+	dial := func(ctx context.Context, listener, secret string) (io.ReadWriteCloser, error) {
+		return rendezvous.Dial(ctx, listener, secret)
+	}
+	log := slog.New(slog.NewTextHandler(testWriter{w.t}, nil))
+	worker := compile.New(s, db, w.bus, w.blobs, dial, log)
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if err := worker.Run(ctx); !errors.Is(err, context.Canceled) {
+			w.t.Error(err)
+		}
+	}()
+	stop = sync.OnceFunc(func() { cancel(); <-done })
+	w.t.Cleanup(stop)
+	return stop
+}
+
+type testWriter struct{ t *testing.T }
+
+func (w testWriter) Write(p []byte) (int, error) {
+	if testing.Verbose() {
+		os.Stderr.Write(p)
+	}
+	return len(p), nil
+}
+
+func (w *world) machine() *machine {
+	return newMachine(w.t, w.roles.Open(hoist.ComponentRuntime), w.bus)
+}
+
+type row struct {
+	State, Error, Output, ClaimedBy string
+	Attempts                        int
+	SlugID                          *hoist.ID
+	FinishedAt                      *time.Time
+}
+
+func (w *world) build(id hoist.ID) (r row) {
+	w.t.Helper()
+	err := w.admin.Pool.QueryRow(context.Background(), `SELECT state, error, output, claimed_by, attempts, slug_id::text, finished_at FROM builds WHERE id = $1`, id).
+		Scan(&r.State, &r.Error, &r.Output, &r.ClaimedBy, &r.Attempts, &r.SlugID, &r.FinishedAt)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return r
+}
+
+// await waits until the build is in one of the states.
+func (w *world) await(id hoist.ID, states ...hoist.BuildState) row {
+	w.t.Helper()
+	for deadline := time.Now().Add(60 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		r := w.build(id)
+		if slices.Contains(states, hoist.BuildState(r.State)) {
+			return r
+		}
+		if time.Now().After(deadline) {
+			text, _ := w.bus.output(id)
+			w.t.Fatalf("the build is %+v, want %v; output:\n%s", r, states, text)
+		}
+	}
+}
+
+func (w *world) eventually(what string, f func() bool) {
+	w.t.Helper()
+	for deadline := time.Now().Add(30 * time.Second); !f(); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			w.t.Fatalf("not within 30 s: %s", what)
+		}
+	}
+}
+
+func (w *world) count(sql string, args ...any) (n int) {
+	w.t.Helper()
+	if err := w.admin.Pool.QueryRow(context.Background(), sql, args...).Scan(&n); err != nil {
+		w.t.Fatal(err)
+	}
+	return n
+}
+
+var procfileApp = map[string]string{"Procfile": "web: bin/server\nworker: bin/worker\n", "bin/server": "#!/bin/sh\n"}
+
+func TestABuildBecomesASlug(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.machine()
+	w.worker(compile.Settings{})
+	id := w.push(procfileApp)
+	r := w.await(id, hoist.BuildBuilt, hoist.BuildFailed)
+	if r.State != "built" || r.SlugID == nil || r.ClaimedBy != "" {
+		t.Fatalf("%+v", r)
+	}
+	var s hoist.Slug
+	err := w.admin.Pool.QueryRow(t.Context(), `SELECT blob_key, sha256, size, process_types, buildpack_provided, commit, stack, ready FROM slugs WHERE id = $1`, *r.SlugID).
+		Scan(&s.Key, &s.SHA256, &s.Size, &s.ProcessTypes, &s.BuildpackProvided, &s.Commit, &s.Stack, &s.Ready)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.ProcessTypes["web"] != "bin/server" || s.ProcessTypes["worker"] != "bin/worker" || s.BuildpackProvided != "Procfile" || s.Commit != "4ac0ffee00" || !s.Ready {
+		t.Errorf("%+v", s)
+	}
+	blob := w.blobs.blobs[s.Key].data
+	if sum := sha256.Sum256(blob); hex.EncodeToString(sum[:]) != s.SHA256 || int64(len(blob)) != s.Size {
+		t.Errorf("the slug in the blob store is not the one in the database")
+	}
+	text, end := w.bus.output(id)
+	for _, want := range []string{"-----> Procfile app detected", "Procfile declares types     -> web, worker", "-----> Compressing... done, "} {
+		if !strings.Contains(text, want) || !strings.Contains(r.Output, want) {
+			t.Errorf("the output lacks %q:\n%s", want, text)
+		}
+	}
+	if end != "" {
+		t.Errorf("the stream ended with %q although the release is to come", end)
+	}
+	if lines := w.bus.logs(w.app); len(lines) < 4 || lines[0].Text != "Build started of 4ac0ffee" {
+		t.Errorf("log: %+v", lines)
+	}
+	w.eventually("only slug and cache are left", func() bool { return len(w.blobs.keys()) == 2 })
+	w.eventually("the dyno is down", func() bool { return w.count(`SELECT count(*) FROM dynos WHERE state <> 'down'`) == 0 })
+}
+
+func TestAFailedBuildSaysWhy(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.machine()
+	w.worker(compile.Settings{})
+	id := w.push(map[string]string{"README": "nothing to see"})
+	r := w.await(id, hoist.BuildFailed)
+	if !strings.Contains(r.Error, "No default language could be detected") || r.FinishedAt == nil {
+		t.Errorf("%+v", r)
+	}
+	w.eventually("the stream ends", func() bool { _, end := w.bus.output(id); return end == hoist.BuildFailed })
+	if text, _ := w.bus.output(id); !strings.HasSuffix(text, " !     Push rejected, failed to compile the app.\n\n !     Push failed\n") {
+		t.Errorf("%s", text)
+	}
+}
+
+func TestABuildSeesURLsAndConfigButNoCredential(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.machine()
+	w.worker(compile.Settings{Env: map[string]string{"MIRROR": "somewhere"}})
+	id := w.push(map[string]string{"package.json": `{"scripts": {"start": "x", "build": "echo $GREETING $MIRROR; env | grep -v ^HOIST_TEST | sed -n s/^HOIST/leaked:/p"}}`})
+	r := w.await(id, hoist.BuildBuilt, hoist.BuildFailed)
+	if !strings.Contains(r.Output, "hello somewhere") || strings.Contains(r.Output, "leaked:_") {
+		t.Errorf("%s", r.Output)
+	}
+	var env map[string]string
+	if err := w.admin.Pool.QueryRow(t.Context(), `SELECT env FROM dynos`).Scan(&env); err != nil {
+		t.Fatal(err)
+	}
+	for k, v := range env {
+		if strings.Contains(v, "hello") || strings.Contains(v, "postgres://") {
+			t.Errorf("the dyno's row holds %s=%s", k, v)
+		}
+	}
+}
+
+// slow is an app that compiles until the file is there.
+func slow(file string) map[string]string {
+	return map[string]string{"package.json": `{"scripts": {"start": "x", "build": "echo working; while [ ! -e ` + file + ` ]; do sleep 0.05; done"}}`}
+}
+
+func (w *world) awaitOutput(id hoist.ID, what string) {
+	w.t.Helper()
+	w.eventually("the output has "+what, func() bool { text, _ := w.bus.output(id); return strings.Contains(text, what) })
+}
+
+func TestACancelledBuildStopsAtOnce(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	m := w.machine()
+	w.worker(compile.Settings{Lease: 30 * time.Second})
+	id := w.push(slow("/nonexistent/" + hoist.NewID()))
+	w.awaitOutput(id, "working\n")
+	w.exec(`UPDATE builds SET state = 'canceled', finished_at = now() WHERE id = $1`, id)
+	w.bus.Ring(hoist.BellBuild+"."+id, nil)
+	start := time.Now()
+	w.eventually("the dyno is down", func() bool { return w.count(`SELECT count(*) FROM dynos WHERE state = 'down' AND want = 'down'`) == 1 })
+	if d := time.Since(start); d > 3*time.Second {
+		t.Errorf("it took %s", d)
+	}
+	if r := w.build(id); r.State != "canceled" {
+		t.Errorf("%+v", r)
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if len(m.dynos) != 1 {
+		t.Errorf("%d dynos", len(m.dynos))
+	}
+}
+
+func TestAnotherWorkerTakesOverFromOneThatDied(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.machine()
+	go_ := t.TempDir() + "/go"
+	// A worker that loses its database is as good as killed: it can write
+	// nothing any more.
+	db := w.roles.Open(hoist.ComponentCompile)
+	w.workerWith(compile.Settings{Drain: time.Millisecond}, db)
+	id := w.push(slow(go_))
+	w.awaitOutput(id, "working\n")
+	db.Close()
+	w.worker(compile.Settings{})
+	w.awaitOutput(id, "-----> Starting the build again (attempt 2 of 3)")
+	os.WriteFile(go_, nil, 0o644)
+	if r := w.await(id, hoist.BuildBuilt, hoist.BuildFailed); r.State != "built" || r.Attempts != 2 {
+		t.Errorf("%+v", r)
+	}
+	if n := w.count(`SELECT count(*) FROM slugs`); n != 1 {
+		t.Errorf("%d slugs", n)
+	}
+	w.eventually("no dyno is left", func() bool { return w.count(`SELECT count(*) FROM dynos WHERE state <> 'down'`) == 0 })
+}
+
+func TestAStoppedWorkerHandsItsBuildOver(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.machine()
+	go_ := t.TempDir() + "/go"
+	stop := w.worker(compile.Settings{Drain: 50 * time.Millisecond, Lease: 30 * time.Second})
+	id := w.push(slow(go_))
+	w.awaitOutput(id, "working\n")
+	stop()
+	if r := w.build(id); r.State != "pending" || r.Attempts != 0 {
+		t.Fatalf("%+v", r)
+	}
+	os.WriteFile(go_, nil, 0o644)
+	w.worker(compile.Settings{})
+	w.await(id, hoist.BuildBuilt)
+}
+
+func TestAStoppedWorkerLetsAShortBuildEnd(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.machine()
+	go_ := t.TempDir() + "/go"
+	stop := w.worker(compile.Settings{})
+	id := w.push(slow(go_))
+	w.awaitOutput(id, "working\n")
+	time.AfterFunc(100*time.Millisecond, func() { os.WriteFile(go_, nil, 0o644) })
+	stop()
+	if r := w.build(id); r.State != "built" {
+		t.Errorf("%+v", r)
+	}
+}
+
+func TestABuildWhoseMachinesDieIsTriedThreeTimes(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.worker(compile.Settings{})
+	id := w.push(slow("/nonexistent/" + hoist.NewID()))
+	for attempt := range 3 {
+		m := w.machine()
+		w.eventually("the build runs", func() bool {
+			text, _ := w.bus.output(id)
+			return strings.Count(text, "working\n") == attempt+1
+		})
+		w.exec(`UPDATE dynos SET state = 'down', reason = 'R99 (Machine lost)' WHERE worker_id = $1`, m.id)
+		m.halt()
+		w.exec(`DELETE FROM workers WHERE id = $1`, m.id)
+	}
+	if r := w.await(id, hoist.BuildFailed); r.Attempts != 3 || !strings.Contains(r.Error, "3 attempts") {
+		t.Errorf("%+v", r)
+	}
+}
+
+func TestLostBellsCostLittle(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.bus.deaf = true
+	w.machine()
+	w.worker(compile.Settings{})
+	time.Sleep(50 * time.Millisecond)
+	start := time.Now()
+	w.await(w.push(procfileApp), hoist.BuildBuilt)
+	if d := time.Since(start); d > 10*time.Second {
+		t.Errorf("it took %s", d)
+	}
+}
+
+func TestManyBuildsAreEachCompiledOnce(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.machine()
+	for range 3 {
+		w.worker(compile.Settings{})
+	}
+	var ids []hoist.ID
+	for range 12 {
+		ids = append(ids, w.push(procfileApp))
+	}
+	for _, id := range ids {
+		if r := w.await(id, hoist.BuildBuilt, hoist.BuildFailed); r.State != "built" || r.Attempts != 1 {
+			t.Errorf("%+v", r)
+		}
+	}
+	if n := w.count(`SELECT count(*) FROM slugs`); n != 12 {
+		t.Errorf("%d slugs", n)
+	}
+	// The same source makes the same slug.
+	if n := w.count(`SELECT count(DISTINCT sha256) FROM slugs`); n != 1 {
+		t.Errorf("%d different slugs of one source", n)
+	}
+}
+
+func TestASlowCompilationTimesOut(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	m := w.machine()
+	w.worker(compile.Settings{Timeout: 2 * time.Second})
+	id := w.push(slow("/nonexistent/" + hoist.NewID()))
+	w.awaitOutput(id, "working\n")
+	time.Sleep(2 * time.Second) // the runtime's deadline
+	m.mu.Lock()
+	for _, cmd := range m.dynos {
+		kill(cmd)
+	}
+	m.mu.Unlock()
+	if r := w.await(id, hoist.BuildFailed); !strings.Contains(r.Error, "took longer than 2s") {
+		t.Errorf("%+v", r)
+	}
+}
