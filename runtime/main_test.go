@@ -58,6 +58,7 @@ type platform struct {
 	roles *postgrestest.Roles
 	nats  *natstest.Server
 	bus   *nats.Bus // as api
+	tail  *nats.Bus // as logs
 	blobs *memoryBlobs
 	owner hoist.ID
 }
@@ -66,7 +67,7 @@ func newPlatform(t *testing.T) *platform {
 	t.Helper()
 	db, roles := postgrestest.New(t)
 	p := &platform{db: db, roles: roles, nats: natstest.New(t), owner: hoist.NewID(), blobs: &memoryBlobs{blobs: map[string][]byte{}}}
-	p.bus = p.nats.Bus(hoist.ComponentAPI)
+	p.bus, p.tail = p.nats.Bus(hoist.ComponentAPI), p.nats.Bus(hoist.ComponentLogs)
 	p.exec(t, `INSERT INTO accounts (id, email) VALUES ($1, 'ada@example.com')`, p.owner)
 	return p
 }
@@ -224,7 +225,7 @@ func (a *app) get() (body string, err error) {
 func (a *app) log() string {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
-	messages, err := a.p.bus.Tail(ctx, hoist.StreamLogs+a.id, -1, false)
+	messages, err := a.p.tail.Tail(ctx, hoist.StreamLogs+a.id, -1, false)
 	if err != nil {
 		a.t.Fatal(err)
 	}
