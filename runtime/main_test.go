@@ -100,7 +100,7 @@ func (p *platform) worker(t *testing.T, e hoist.Engine, adjust ...func(*runtime.
 			t.Errorf("runtime: %v", err)
 		}
 	})
-	t.Cleanup(stop)
+	t.Cleanup(func() { stop(); p.exec(t, `DELETE FROM workers`) })
 	return stop
 }
 
