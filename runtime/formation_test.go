@@ -1,6 +1,7 @@
 package runtime_test
 
 import (
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -157,16 +158,12 @@ func TestFormation(t *testing.T) {
 		loud.becomes("")
 	})
 	t.Run("blobs that are away are waited for", func(t *testing.T) {
-		p.blobs.mu.Lock()
-		p.blobs.away = &hoist.Error{ID: "away", Message: "connection refused"}
-		p.blobs.mu.Unlock()
+		p.blobs.setAway(errors.New("connection refused"))
 		a := p.app(t)
 		a.deploy(map[string]string{"web": web})
 		a.becomes("web.1 starting")
 		time.Sleep(100 * time.Millisecond)
-		p.blobs.mu.Lock()
-		p.blobs.away = nil
-		p.blobs.mu.Unlock()
+		p.blobs.setAway(nil)
 		a.becomes("web.1 up")
 	})
 }

@@ -10,6 +10,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/signal"
 	"strings"
@@ -19,8 +20,10 @@ import (
 	"time"
 
 	"github.com/hoist-sh/hoist"
+	"github.com/hoist-sh/hoist/blob"
 	"github.com/hoist-sh/hoist/nats"
 	"github.com/hoist-sh/hoist/nats/natstest"
+	"github.com/hoist-sh/hoist/oci"
 	"github.com/hoist-sh/hoist/postgres"
 	"github.com/hoist-sh/hoist/postgres/postgrestest"
 	"github.com/hoist-sh/hoist/runtime"
@@ -28,19 +31,34 @@ import (
 
 // TestMain makes the test program also the app that its dynos run: $APP.
 func TestMain(m *testing.M) {
-	if os.Getenv("APP") == "" {
+	switch {
+	case os.Getenv("APP") != "":
+	case os.Getuid() != 0:
+		os.Exit(m.Run())
+	default:
+		if err := oci.Isolate(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		if os.Getenv(processEnv) != "" {
+			os.Exit(runtimeProcess())
+		}
 		os.Exit(m.Run())
 	}
 	switch os.Args[1] {
 	case "web": // answers with its environment's V, ends by SIGTERM
+		started := time.Now()
 		term := make(chan os.Signal, 1)
 		signal.Notify(term, syscall.SIGTERM)
 		l, err := net.Listen("tcp", net.JoinHostPort(os.Getenv("BIND"), os.Getenv("PORT")))
 		if err != nil {
 			panic(err)
 		}
-		go http.Serve(l, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		go http.Serve(l, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			fmt.Fprintf(w, "%s %s", os.Getenv("DYNO"), os.Getenv("V"))
+			if r.URL.Path == "/started" {
+				fmt.Fprintf(w, " %s", started)
+			}
 		}))
 		fmt.Println("serving")
 		<-term
@@ -52,21 +70,34 @@ func TestMain(m *testing.M) {
 	}
 }
 
-// platform is a runtime's surroundings, all real but the engine and the blobs.
+// platform is a runtime's surroundings.
 type platform struct {
 	db    *postgres.DB // as api
 	roles *postgrestest.Roles
 	nats  *natstest.Server
 	bus   *nats.Bus // as api
 	tail  *nats.Bus // as logs
-	blobs *memoryBlobs
+	blobs *awayBlobs
+	url   string // BLOB_URL
 	owner hoist.ID
 }
 
 func newPlatform(t *testing.T) *platform {
 	t.Helper()
 	db, roles := postgrestest.New(t)
-	p := &platform{db: db, roles: roles, nats: natstest.New(t), owner: hoist.NewID(), blobs: &memoryBlobs{blobs: map[string][]byte{}}}
+	p := &platform{db: db, roles: roles, nats: natstest.New(t), owner: hoist.NewID()}
+	files, err := blob.NewFiles(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv := httptest.NewServer(blob.NewServer(files, map[string]blob.User{"u": {Secret: "s", Read: []string{""}, Write: []string{""}}}, natstest.Log(t)))
+	t.Cleanup(srv.Close)
+	p.url = "hoist://u:s@" + srv.Listener.Addr().String()
+	blobs, err := blob.Open(p.url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.blobs = &awayBlobs{Blobs: blobs}
 	p.bus, p.tail = p.nats.Bus(hoist.ComponentAPI), p.nats.Bus(hoist.ComponentLogs)
 	p.exec(t, `INSERT INTO accounts (id, email) VALUES ($1, 'ada@example.com')`, p.owner)
 	return p
@@ -126,11 +157,17 @@ func (p *platform) app(t *testing.T) *app {
 // deploy makes a release whose slug and commands are new.
 func (a *app) deploy(commands map[string]string) hoist.ID {
 	a.t.Helper()
+	return a.deployImage([]byte(fmt.Sprint("image ", a.v)), commands)
+}
+
+func (a *app) deployImage(image []byte, commands map[string]string) hoist.ID {
+	a.t.Helper()
 	a.v++
 	slug, release := hoist.NewID(), hoist.NewID()
-	image := []byte(fmt.Sprint("image ", a.v))
 	sum := sha256.Sum256(image)
-	a.p.blobs.put("slugs/"+slug, image)
+	if err := a.p.blobs.Put(a.t.Context(), "slugs/"+slug, bytes.NewReader(image), int64(len(image)), hoist.SlugLimit); err != nil {
+		a.t.Fatal(err)
+	}
 	a.p.exec(a.t, `INSERT INTO slugs (id, app_id, blob_key, sha256, size, ready) VALUES ($1, $2, $3, $4, $5, true)`,
 		slug, a.id, "slugs/"+slug, hex.EncodeToString(sum[:]), len(image))
 	a.p.exec(a.t, `INSERT INTO releases (id, app_id, version, slug_id, config, description, account_id) VALUES ($1, $2, $3, $4, $5, 'Deploy', $6)`,
@@ -206,10 +243,12 @@ func (a *app) eventually(what string, f func() bool) {
 }
 
 // get asks a web dyno of the app that is up, as the router does.
-func (a *app) get() (body string, err error) {
+func (a *app) get() (body string, err error) { return a.getPath("/") }
+
+func (a *app) getPath(path string) (body string, err error) {
 	for _, d := range a.dynos() {
 		if d.State == hoist.DynoUp && d.Address != "" {
-			res, err := http.Get("http://" + d.Address + "/")
+			res, err := http.Get("http://" + d.Address + path)
 			if err != nil {
 				return "", err
 			}
@@ -247,31 +286,24 @@ func (a *app) logs(lines ...string) {
 	}
 }
 
-// memoryBlobs stands in for the blob store.
-type memoryBlobs struct {
+// awayBlobs is a blob store that may be away.
+type awayBlobs struct {
 	hoist.Blobs
-	mu    sync.Mutex
-	blobs map[string][]byte
-	gets  int
-	away  error
+	mu   sync.Mutex
+	away error
 }
 
-func (b *memoryBlobs) put(key string, data []byte) {
+func (b *awayBlobs) setAway(err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.blobs[key] = data
+	b.away = err
 }
 
-func (b *memoryBlobs) Get(_ context.Context, key string) (io.ReadCloser, hoist.BlobInfo, error) {
+func (b *awayBlobs) Get(ctx context.Context, key string) (io.ReadCloser, hoist.BlobInfo, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.gets++
-	data, ok := b.blobs[key]
 	if b.away != nil {
 		return nil, hoist.BlobInfo{}, b.away
 	}
-	if !ok {
-		return nil, hoist.BlobInfo{}, hoist.ErrNotFound
-	}
-	return io.NopCloser(bytes.NewReader(data)), hoist.BlobInfo{Key: key, Size: int64(len(data))}, nil
+	return b.Blobs.Get(ctx, key)
 }
