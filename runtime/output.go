@@ -66,6 +66,9 @@ func split(line []byte, limit int) (part, rest []byte) {
 	for end > limit-utf8.UTFMax && !utf8.RuneStart(line[end]) {
 		end--
 	}
+	if !utf8.RuneStart(line[end]) || end == 0 { // not UTF-8
+		end = limit
+	}
 	return line[:end], line[end:]
 }
 

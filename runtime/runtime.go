@@ -96,12 +96,6 @@ func (r *Runtime) Run(ctx context.Context) error {
 	if err := r.slugs.open(); err != nil {
 		return err
 	}
-	listener, err := net.Listen("tcp", cmp.Or(r.cfg.Listen, "127.0.0.1:0"))
-	if err != nil {
-		return fmt.Errorf("runtime: %w", err)
-	}
-	defer listener.Close()
-	r.worker.Address, r.worker.Memory = listener.Addr().String(), r.cfg.Memory
 	if err := r.db.WaitForSchema(ctx, r.waitsFor); err != nil {
 		return ignoreDone(ctx, err)
 	}
@@ -112,14 +106,18 @@ func (r *Runtime) Run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("runtime: containers: %w", err)
 	}
+	listener, err := net.Listen("tcp", cmp.Or(r.cfg.Listen, "127.0.0.1:0"))
+	if err != nil {
+		return fmt.Errorf("runtime: %w", err)
+	}
+	r.worker.Address, r.worker.Memory = listener.Addr().String(), r.cfg.Memory
 	r.log.Info("ready", "worker", r.worker.ID, "attach", r.worker.Address, "memory", r.worker.Memory, "containers", len(containers))
 
 	// What runs here ends after ctx when dynos are moved first.
 	work, stop := context.WithCancel(context.WithoutCancel(ctx))
-	defer stop()
 	var wg sync.WaitGroup
 	defer wg.Wait()
-	defer stop()
+	defer func() { stop(); listener.Close() }()
 	for _, subject := range []string{hoist.BellFormation, hoist.BellDyno} {
 		wg.Go(func() { r.listen(work, subject) })
 	}

@@ -1,0 +1,117 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/hoist-sh/hoist"
+	"github.com/hoist-sh/hoist/oci"
+	"github.com/hoist-sh/hoist/postgres"
+	"github.com/hoist-sh/hoist/runtime"
+	"golang.org/x/sys/unix"
+)
+
+func init() {
+	components = append(components, component{
+		name:  hoist.ComponentRuntime,
+		short: "Run the dynos of apps in containers",
+		build: buildRuntime,
+	})
+}
+
+// buildRuntime needs root: it makes containers. Its settings, beside those of
+// docs/architecture.md, are HOIST_ENGINE (a name of its own for each worker on
+// one machine), HOIST_OCI_RUNTIME, HOIST_STACK, HOIST_BLOB_GATE (ip:port),
+// HOIST_MEMORY (bytes; default 80 % of the machine's), HOIST_DRAIN_ON_STOP
+// (true), and the durations HOIST_DRAIN, HOIST_STOP_GRACE, HOIST_BOOT_TIMEOUT
+// and HOIST_DRAIN_LIMIT; see oci.Config and runtime.Config.
+func buildRuntime(_ context.Context, g *ground) (hoist.Component, error) {
+	// The seed is isolated from its start; alone, we begin again here.
+	if err := oci.Isolate(); err != nil {
+		return nil, err
+	}
+	dir := g.env("HOIST_DIR")
+	if dir == "" {
+		return nil, fmt.Errorf("HOIST_DIR: name a directory for containers and slugs")
+	}
+	network, err := netip.ParsePrefix(cmp.Or(g.env("HOIST_NETWORK"), "10.213.4.0/22"))
+	if err != nil {
+		return nil, fmt.Errorf("HOIST_NETWORK: %w", err)
+	}
+	cfg := runtime.Config{Dir: dir, Listen: g.listenAddr(), DrainOnStop: g.env("HOIST_DRAIN_ON_STOP") == "true"}
+	if v := g.env("HOIST_BLOB_GATE"); v != "" {
+		if cfg.BlobGate, err = netip.ParseAddrPort(v); err != nil {
+			return nil, fmt.Errorf("HOIST_BLOB_GATE: %w", err)
+		}
+	}
+	if cfg.Memory, err = dynoMemory(g.env("HOIST_MEMORY")); err != nil {
+		return nil, err
+	}
+	for name, d := range map[string]*time.Duration{
+		"HOIST_DRAIN": &cfg.Drain, "HOIST_STOP_GRACE": &cfg.StopGrace,
+		"HOIST_BOOT_TIMEOUT": &cfg.BootTimeout, "HOIST_DRAIN_LIMIT": &cfg.DrainLimit,
+	} {
+		if v := g.env(name); v != "" {
+			if *d, err = time.ParseDuration(v); err != nil || *d <= 0 {
+				return nil, fmt.Errorf("%s: %q is not a duration such as 30s", name, v)
+			}
+		}
+	}
+	binary, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	ociCfg := oci.Config{
+		Name: cmp.Or(g.env("HOIST_ENGINE"), "hoist"), Dir: filepath.Join(dir, "engine"), Network: network,
+		Runtime: g.env("HOIST_OCI_RUNTIME"), Stack: g.env("HOIST_STACK"), Binary: binary, Log: g.Log,
+	}
+	return &registeredRuntime{g: g, cfg: cfg, oci: ociCfg}, nil
+}
+
+// registeredRuntime has an engine and a row in components while it runs. The
+// engine's directory is made its own in Run: a predecessor may still be ending.
+type registeredRuntime struct {
+	g   *ground
+	cfg runtime.Config
+	oci oci.Config
+}
+
+func (r *registeredRuntime) Run(ctx context.Context) error {
+	engine, err := oci.New(r.oci)
+	if err != nil {
+		return err
+	}
+	defer engine.Close()
+	registering, stop := context.WithCancel(ctx)
+	registered := make(chan struct{})
+	go func() {
+		defer close(registered)
+		r.g.DB.KeepRegistered(registering, r.g.Bus, postgres.Registration{
+			ID: hoist.NewID(), Type: hoist.ComponentRuntime,
+		})
+	}()
+	defer func() { stop(); <-registered }()
+	return runtime.New(r.cfg, r.g.DB, r.g.Bus, r.g.Blobs, engine, r.g.Log).Run(ctx)
+}
+
+// dynoMemory is what dynos may use of this machine, in bytes.
+func dynoMemory(setting string) (int64, error) {
+	if setting != "" {
+		n, err := strconv.ParseInt(setting, 10, 64)
+		if err != nil || n <= 0 {
+			return 0, fmt.Errorf("HOIST_MEMORY: %q is not a number of bytes", setting)
+		}
+		return n, nil
+	}
+	var info unix.Sysinfo_t
+	if err := unix.Sysinfo(&info); err != nil {
+		return 0, err
+	}
+	return int64(info.Totalram) * int64(info.Unit) / 10 * 8, nil
+}

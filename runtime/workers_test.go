@@ -1,0 +1,155 @@
+package runtime_test
+
+import (
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/hoist-sh/hoist/runtime"
+)
+
+func TestWorkers(t *testing.T) {
+	p := newPlatform(t)
+	in := func(dir string) func(*runtime.Config) { return func(c *runtime.Config) { c.Dir = dir } }
+
+	t.Run("a new process adopts the containers", func(t *testing.T) {
+		e, dir := newHostEngine(t), t.TempDir()
+		stop := p.worker(t, e, in(dir))
+		a := p.app(t)
+		a.deploy(map[string]string{"web": web, "worker": "while read -r _ < /dev/null || sleep 0.2; do echo tick; done"})
+		a.becomes("web.1 up, worker.1 up")
+		gone := p.app(t)
+		gone.deploy(map[string]string{"web": web})
+		gone.becomes("web.1 up")
+		stop()
+		if e.running() != 3 {
+			t.Fatalf("%d containers outlived their supervisor", e.running())
+		}
+		p.exec(t, `DELETE FROM apps WHERE id = $1`, gone.id)
+		before := strings.Count(a.log(), "tick")
+		p.worker(t, e, in(dir))
+		a.eventually("the container without a row removed", func() bool { return e.running() == 2 })
+		a.eventually("more output", func() bool { return strings.Count(a.log(), "tick") > before })
+		if n := e.started("worker.1"); n != 1 {
+			t.Errorf("started %d times", n)
+		}
+		a.scale("web", 0)
+		a.becomes("worker.1 up")
+	})
+	t.Run("what was half done is finished", func(t *testing.T) {
+		e, dir := newHostEngine(t), t.TempDir()
+		stop := p.worker(t, e, in(dir), func(c *runtime.Config) { c.StopGrace = 20 * time.Second })
+		a := p.app(t)
+		a.deploy(map[string]string{"stubborn": "trap '' TERM; while :; do sleep 0.1; done", "mortal": "exec sleep 1000"})
+		a.becomes("mortal.1 up, stubborn.1 up")
+		mortal := a.dynos()[0].ID
+		time.Sleep(200 * time.Millisecond)
+		a.scale("stubborn", 0)
+		a.becomes("mortal.1 up, stubborn.1 stopping")
+		stop()
+		e.Signal(t.Context(), mortal, 9) // while nobody looks
+		p.worker(t, e, in(dir))
+		a.becomes("mortal.1 up")
+		a.logs("heroku[mortal.1]: Process exited with status 137", "heroku[stubborn.1]: Process exited with status 137")
+		if n := e.started("mortal.1"); n != 2 {
+			t.Errorf("started %d times", n)
+		}
+	})
+	t.Run("after a restart of the machine everything is started again", func(t *testing.T) {
+		dir := t.TempDir()
+		before := newHostEngine(t)
+		stop := p.worker(t, before, in(dir))
+		a := p.app(t)
+		a.deploy(map[string]string{"web": web})
+		a.becomes("web.1 up")
+		stop()
+		after := newHostEngine(t)
+		p.worker(t, after, in(dir))
+		a.eventually("started on the new machine", func() bool { return after.started("web.1") == 1 && a.live() == "web.1 up" })
+		if len(a.dynos()) != 1 {
+			t.Errorf("%+v", a.dynos())
+		}
+	})
+	t.Run("dynos spread over the workers, and a lost one's move", func(t *testing.T) {
+		e1, e2, dir := newHostEngine(t), newHostEngine(t), t.TempDir()
+		stop1 := p.worker(t, e1, in(dir))
+		p.worker(t, e2)
+		a := p.app(t)
+		a.eventually("two workers", func() bool {
+			var n int
+			err := p.db.Pool.QueryRow(t.Context(), `SELECT count(*) FROM workers WHERE seen_at > now() - interval '2 s'`).Scan(&n)
+			return err == nil && n == 2
+		})
+		a.deploy(map[string]string{"web": web})
+		a.scale("web", 4)
+		a.becomes("web.1 up, web.2 up, web.3 up, web.4 up")
+		if e1.running() != 2 || e2.running() != 2 {
+			t.Errorf("%d and %d", e1.running(), e2.running())
+		}
+		stop1()
+		a.eventually("four on the other", func() bool {
+			return e2.running() == 4 && a.live() == "web.1 up, web.2 up, web.3 up, web.4 up"
+		})
+		if n := len(a.dynos()); n != 4 {
+			t.Errorf("%d rows", n)
+		}
+		p.worker(t, e1, in(dir))
+		a.eventually("the returned worker ends what is not its own", func() bool { return e1.running() == 0 })
+	})
+	t.Run("a draining worker's dynos start elsewhere first", func(t *testing.T) {
+		e1, e2 := newHostEngine(t), newHostEngine(t)
+		stop1 := p.worker(t, e1, func(c *runtime.Config) { c.DrainOnStop = true })
+		a := p.app(t)
+		a.deploy(map[string]string{"web": web})
+		a.eventually("up on the first", func() bool { return e1.running() == 1 && a.live() == "web.1 up" })
+		p.worker(t, e2)
+		stopped := make(chan struct{})
+		go func() { stop1(); close(stopped) }()
+		for done := false; !done; {
+			select {
+			case <-stopped:
+				done = true
+			default:
+				if _, err := a.get(); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		if e1.running() != 0 || e2.running() != 1 {
+			t.Errorf("%d and %d", e1.running(), e2.running())
+		}
+	})
+	t.Run("without memory for both, the old dyno gives way", func(t *testing.T) {
+		if testing.Short() {
+			t.Skip("waits 15 s")
+		}
+		p.worker(t, newHostEngine(t), func(c *runtime.Config) { c.Memory = 600 << 20 })
+		a := p.app(t)
+		a.deploy(map[string]string{"web": web})
+		a.becomes("web.1 up")
+		a.deploy(map[string]string{"web": web})
+		a.becomes("web.1 up, web.1 starting")
+		a.becomes("web.1 up")
+		a.logs("heroku[web.1]: Stopping: no worker had memory for its replacement beside it")
+		if body, err := a.get(); body != "web.1 v2" {
+			t.Error(body, err)
+		}
+	})
+	t.Run("one directory has one worker", func(t *testing.T) {
+		e, dir := newHostEngine(t), t.TempDir()
+		stop := p.worker(t, e, in(dir))
+		a := p.app(t)
+		a.deploy(map[string]string{"web": web})
+		a.becomes("web.1 up")
+		id, _ := os.ReadFile(dir + "/worker")
+		p.worker(t, e, in(dir)) // waits
+		time.Sleep(300 * time.Millisecond)
+		stop()
+		a.scale("web", 2)
+		a.becomes("web.1 up, web.2 up")
+		if again, _ := os.ReadFile(dir + "/worker"); string(again) != string(id) || len(id) != 36 {
+			t.Errorf("worker %q became %q", id, again)
+		}
+	})
+}
