@@ -78,7 +78,7 @@ func (e *env) process() (*Server, string) {
 		Public: hoist.Public{Domain: "127.0.0.1", HTTP: port, SSH: 2222, Rendezvous: 5000},
 		Log:    slog.New(slog.NewTextHandler(e.t.Output(), nil)),
 	})
-	server.launchPatience = 2 * time.Second
+	server.launchPatience = 4 * time.Second
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- server.Run(ctx) }()
