@@ -58,13 +58,12 @@ type Config struct {
 // Server is the component.
 type Server struct {
 	Config
-	listener  net.Listener
-	handler   http.Handler
-	requests  *limiters // by account
-	logins    *limiters // by e-mail address and by client address
-	passages  chan struct{}
-	destroyed chan struct{} // an app was; there are blobs to collect
-	id        hoist.ID      // of this process, for claims
+	listener net.Listener
+	handler  http.Handler
+	requests *limiters // by account
+	logins   *limiters // by e-mail address and by client address
+	passages chan struct{}
+	id       hoist.ID // of this process, for claims
 
 	launchPatience time.Duration // for new web dynos; shorter in tests
 }
@@ -77,7 +76,6 @@ func New(l net.Listener, c Config) *Server {
 		requests:       newLimiters(requestsPerMinute/60.0, requestBurst),
 		logins:         newLimiters(loginsPerMinute/60.0, loginBurst),
 		passages:       make(chan struct{}, 2),
-		destroyed:      make(chan struct{}, 1),
 		id:             hoist.NewID(),
 		launchPatience: launchPatience,
 	}

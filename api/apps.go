@@ -207,7 +207,6 @@ func (s *Server) appDelete(c *call, a hoist.App) (any, error) {
 		return nil, err
 	}
 	s.ring(a.ID)
-	poke(s.destroyed)
 	return s.showApp(a), nil
 }
 

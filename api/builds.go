@@ -83,7 +83,17 @@ func (s *Server) buildRoutes(onApp func(string, string, appHandler)) {
 	onApp("GET", "/builds/{build}/result", s.buildResult)
 	onApp("DELETE", "/builds/{build}", s.buildCancel)
 	onApp("DELETE", "/build-cache", func(c *call, a hoist.App) (any, error) {
-		return struct{}{}, s.Blobs.Delete(c.Context(), "caches/"+a.ID)
+		var keys []string
+		err := s.Blobs.List(c.Context(), "caches/"+a.ID, func(b hoist.BlobInfo) error {
+			keys = append(keys, b.Key)
+			return nil
+		})
+		for _, key := range keys {
+			if err == nil {
+				err = s.Blobs.Delete(c.Context(), key)
+			}
+		}
+		return struct{}{}, err
 	})
 }
 
@@ -168,6 +178,9 @@ func (s *Server) buildCancel(c *call, a hoist.App) (any, error) {
 		return nil, err
 	}
 	if b.State == hoist.BuildCanceled {
+		out := buildStream{bus: s.Bus, id: b.ID}
+		out.print("\n !     Build canceled by %s\n", c.account.Email)
+		out.append(hoist.BuildChunk{End: hoist.BuildCanceled})
 		s.Bus.Ring(hoist.BellBuild+"."+b.ID, nil)
 		s.event(a.ID, "Build canceled by user %s", c.account.Email)
 	}

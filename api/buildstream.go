@@ -15,7 +15,7 @@ import (
 const outputKept = 1 << 20
 
 // busPatience is how long to wait for the bus where it is not needed.
-const busPatience = 5 * time.Second
+const busPatience = 2 * time.Second
 
 // buildStream is the output of a build on the bus.
 type buildStream struct {

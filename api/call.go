@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"reflect"
 	"strings"
 
 	"github.com/hoist-sh/hoist"
@@ -55,7 +56,7 @@ func decodeJSON(body []byte, v any) error {
 	if err := json.Unmarshal(body, v); err != nil {
 		var wrong *json.UnmarshalTypeError
 		if errors.As(err, &wrong) {
-			return hoist.Invalid("%s: expected %s, not a JSON %s.", fieldName(wrong.Field), wrong.Type, wrong.Value)
+			return hoist.Invalid("%s: expected %s, not %s.", fieldName(wrong.Field), jsonType(wrong.Type), wrong.Value)
 		}
 		if e, ok := hoist.AsError(err); ok {
 			return e
@@ -67,6 +68,23 @@ func decodeJSON(body []byte, v any) error {
 		return hoist.Invalid("Values must not contain NUL characters.")
 	}
 	return nil
+}
+
+// jsonType is what JSON calls the values that fit a type of Go's.
+func jsonType(t reflect.Type) string {
+	switch t.Kind() {
+	case reflect.Pointer:
+		return jsonType(t.Elem())
+	case reflect.String:
+		return "a string"
+	case reflect.Bool:
+		return "true or false"
+	case reflect.Slice:
+		return "a list"
+	case reflect.Struct, reflect.Map:
+		return "an object"
+	}
+	return "a whole number"
 }
 
 func fieldName(path string) string {

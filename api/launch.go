@@ -86,7 +86,7 @@ func launchTrouble(dynos []hoist.Dyno, web, up int, late bool) string {
 	case crashed > 0:
 		return fmt.Sprintf("%d of %d web dynos are up; %s", up, web, reason)
 	case len(dynos) == 0:
-		return "no runtime has started its web dynos yet; is one running and is there memory left?"
+		return "no runtime has taken its web dynos yet; see that one runs and has memory left"
 	}
 	return fmt.Sprintf("%d of %d web dynos are up; the others are still starting", up, web)
 }

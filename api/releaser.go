@@ -27,7 +27,9 @@ const (
 func (s *Server) release(ctx context.Context) error {
 	wake := make(chan struct{}, 1)
 	for _, subject := range []string{hoist.BellBuild, hoist.BellBuild + ".*"} {
-		go s.Bus.Listen(ctx, subject, func(string, []byte) { poke(wake) })
+		if err := s.Bus.Listen(ctx, subject, func(string, []byte) { poke(wake) }); err != nil {
+			return err
+		}
 	}
 	var launches sync.WaitGroup
 	defer launches.Wait()

@@ -14,10 +14,13 @@ func (s *Server) sourceRoutes(on func(string, handler), onApp func(string, strin
 	onApp("POST", "/sources", func(c *call, _ hoist.App) (any, error) { return s.sourceCreate(c) })
 }
 
+// sourcePrefix begins the keys of source archives that clients upload.
+const sourcePrefix = "sources/"
+
 // sourceCreate gives a place for a source archive: it is kept for
 // sourceKept, in which builds may be made of it.
 func (s *Server) sourceCreate(c *call) (any, error) {
-	key := "sources/" + c.account.ID + "/" + hoist.NewID() + ".tgz"
+	key := sourcePrefix + c.account.ID + "/" + hoist.NewID() + ".tgz"
 	get, err := s.Blobs.Presign(c.Context(), http.MethodGet, key, transferTime, hoist.FromPublic)
 	if err != nil {
 		return nil, err
@@ -29,7 +32,7 @@ func (s *Server) sourceCreate(c *call) (any, error) {
 	return created(map[string]any{"source_blob": map[string]string{"get_url": get, "put_url": put}}), nil
 }
 
-var sourcePath = regexp.MustCompile(`sources/([0-9a-f-]{36})/[0-9a-f-]{36}\.tgz$`)
+var sourcePath = regexp.MustCompile(sourcePrefix + `([0-9a-f-]{36})/[0-9a-f-]{36}\.tgz$`)
 
 // sourceKey is the key of a source archive that the account uploaded, if it is
 // what the URL is for; such a URL need not be reachable from where builds run.

@@ -123,6 +123,9 @@ func compiler(text []byte, patch func(node map[string]any)) (*jsonschema.Compile
 	walk(root, func(node map[string]any) {
 		delete(node, "$schema") // a hyper-schema nobody serves
 		patch(node)
+		if list, ok := node["required"].([]any); ok && len(list) == 0 {
+			delete(node, "required") // draft 4 wants one at least
+		}
 	})
 	c := jsonschema.NewCompiler()
 	c.DefaultDraft(jsonschema.Draft4)

@@ -1,0 +1,317 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/hoist-sh/hoist"
+	"github.com/hoist-sh/hoist/api/schematest"
+	"github.com/hoist-sh/hoist/nats/natstest"
+	"github.com/hoist-sh/hoist/postgres"
+	"github.com/hoist-sh/hoist/postgres/postgrestest"
+)
+
+// env is an API with a database and a bus of its own, all real.
+type env struct {
+	t       *testing.T
+	db      *postgres.DB
+	roles   *postgrestest.Roles
+	nats    *natstest.Server
+	bus     hoist.Bus
+	blobs   *memoryBlobs
+	server  *Server
+	url     string
+	schema  *schematest.Recorder
+	email   string
+	token   string
+	account hoist.Account
+}
+
+const testPassword = "correct horse"
+
+func start(t *testing.T) *env {
+	t.Helper()
+	e := &env{t: t, email: "ann@example.com"}
+	e.db, e.roles = postgrestest.New(t)
+	e.nats = natstest.New(t)
+	e.bus = e.nats.Bus(hoist.ComponentAPI)
+	e.blobs = newMemoryBlobs(t)
+	schema, err := schematest.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.schema = schematest.NewRecorder(schema)
+	t.Cleanup(func() {
+		report := e.schema.Report()
+		for _, wrong := range report.Wrong {
+			t.Error(wrong)
+		}
+		t.Log(report)
+	})
+	e.server, e.url = e.process()
+	e.account, e.token = e.newAccount(e.email)
+	return e
+}
+
+// process starts a further API process on the same ground.
+func (e *env) process() (*Server, string) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	port := l.Addr().(*net.TCPAddr).Port
+	server := New(l, Config{
+		DB: e.db, Bus: e.bus, Blobs: e.blobs, Stack: "debian-12", SigningKey: []byte("key"),
+		Public: hoist.Public{Domain: "127.0.0.1", HTTP: port, SSH: 2222, Rendezvous: 5000},
+		Log:    slog.New(slog.NewTextHandler(e.t.Output(), nil)),
+	})
+	server.launchPatience = 4 * time.Second
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- server.Run(ctx) }()
+	e.t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			e.t.Error(err)
+		}
+	})
+	return server, "http://" + l.Addr().String()
+}
+
+// run runs a subtest, which fails by itself.
+func (e *env) run(name string, f func(t *testing.T, e *env)) {
+	e.t.Run(name, func(t *testing.T) {
+		sub := *e
+		sub.t = t
+		f(t, &sub)
+	})
+}
+
+func (e *env) newAccount(email string) (hoist.Account, string) {
+	e.t.Helper()
+	ctx := context.Background()
+	hash, err := HashPassword(testPassword)
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	a := hoist.Account{ID: hoist.NewID(), Email: email, PasswordHash: hash}
+	if err := e.db.CreateAccount(ctx, a); err != nil {
+		e.t.Fatal(err)
+	}
+	token := NewToken()
+	_, err = e.db.CreateAuthorization(ctx, hoist.Authorization{
+		ID: hoist.NewID(), AccountID: a.ID, Scope: []string{"global"}, TokenHash: HashToken(token)})
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	return a, token
+}
+
+// as returns the same API seen by another account.
+func (e *env) as(email string) *env {
+	other := *e
+	other.email = email
+	other.account, other.token = e.newAccount(email)
+	return &other
+}
+
+// answer is a response.
+type answer struct {
+	status int
+	header http.Header
+	body   []byte
+}
+
+// get reads a value by its path, such as "0.app.name"; nil if there is none.
+func (a answer) get(path string) any {
+	var v any
+	json.Unmarshal(a.body, &v)
+	for part := range strings.SplitSeq(path, ".") {
+		switch container := v.(type) {
+		case map[string]any:
+			v = container[part]
+		case []any:
+			var i int
+			if _, err := fmt.Sscan(part, &i); err != nil || i >= len(container) {
+				return nil
+			}
+			v = container[i]
+		default:
+			return nil
+		}
+	}
+	return v
+}
+
+func (a answer) text(path string) string {
+	if v := a.get(path); v != nil {
+		return fmt.Sprint(v)
+	}
+	return ""
+}
+
+// size is how many elements the list has.
+func (a answer) size() int {
+	var list []any
+	json.Unmarshal(a.body, &list)
+	return len(list)
+}
+
+// send makes a request with further headers, each "Name: value".
+func (e *env) send(method, path, body string, headers ...string) answer {
+	e.t.Helper()
+	r, err := http.NewRequest(method, e.url+path, strings.NewReader(body))
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	r.Header.Set("Accept", "application/vnd.heroku+json; version=3")
+	if e.token != "" {
+		r.Header.Set("Authorization", "Bearer "+e.token)
+	}
+	for _, h := range headers {
+		name, value, _ := strings.Cut(h, ": ")
+		r.Header.Set(name, value)
+	}
+	client := http.Client{Transport: e.schema.Transport(http.DefaultTransport), Timeout: 30 * time.Second}
+	response, err := client.Do(r)
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	return answer{response.StatusCode, response.Header, text}
+}
+
+// want makes a request and insists on the status.
+func (e *env) want(status int, method, path, body string, headers ...string) answer {
+	e.t.Helper()
+	a := e.send(method, path, body, headers...)
+	if a.status != status {
+		e.t.Fatalf("%s %s %s: %d, not %d: %s", method, path, body, a.status, status, a.body)
+	}
+	return a
+}
+
+// app makes an app and returns its name and ID.
+func (e *env) app(name string) (string, hoist.ID) {
+	e.t.Helper()
+	a := e.want(201, "POST", "/apps", `{"name":"`+name+`"}`)
+	return a.text("name"), a.text("id")
+}
+
+// eventually waits for a condition.
+func eventually(t *testing.T, what string, condition func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); !condition(); {
+		if time.Now().After(deadline) {
+			t.Fatal("in vain: " + what)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+// exec changes the database as another component would.
+func (e *env) exec(sql string, args ...any) {
+	e.t.Helper()
+	if _, err := e.db.Pool.Exec(context.Background(), sql, args...); err != nil {
+		e.t.Fatal(err)
+	}
+}
+
+// memoryBlobs is a blob store in memory.
+type memoryBlobs struct {
+	*httptest.Server
+	mu    sync.Mutex
+	blobs map[string]memoryBlob
+}
+
+type memoryBlob struct {
+	body []byte
+	at   time.Time
+}
+
+func newMemoryBlobs(t *testing.T) *memoryBlobs {
+	m := &memoryBlobs{blobs: map[string]memoryBlob{}}
+	m.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		key := strings.TrimPrefix(r.URL.Path, "/")
+		if r.Method == http.MethodPut {
+			m.Put(r.Context(), key, r.Body, -1, 1<<30)
+			return
+		}
+		body, _, err := m.Get(r.Context(), key)
+		if err != nil {
+			w.WriteHeader(404)
+			return
+		}
+		io.Copy(w, body)
+	}))
+	t.Cleanup(m.Close)
+	return m
+}
+
+func (m *memoryBlobs) Put(_ context.Context, key string, r io.Reader, _, _ int64) error {
+	body, err := io.ReadAll(r)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.blobs[key] = memoryBlob{body, time.Now()}
+	return err
+}
+
+func (m *memoryBlobs) Get(_ context.Context, key string) (io.ReadCloser, hoist.BlobInfo, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	b, ok := m.blobs[key]
+	if !ok {
+		return nil, hoist.BlobInfo{}, hoist.ErrNotFound
+	}
+	return io.NopCloser(bytes.NewReader(b.body)), hoist.BlobInfo{Key: key, Size: int64(len(b.body)), ModTime: b.at}, nil
+}
+
+func (m *memoryBlobs) Stat(ctx context.Context, key string) (hoist.BlobInfo, error) {
+	_, info, err := m.Get(ctx, key)
+	return info, err
+}
+
+func (m *memoryBlobs) Delete(_ context.Context, key string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.blobs, key)
+	return nil
+}
+
+func (m *memoryBlobs) keys() []string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Sorted(maps.Keys(m.blobs))
+}
+
+func (m *memoryBlobs) List(ctx context.Context, prefix string, f func(hoist.BlobInfo) error) error {
+	for _, key := range m.keys() {
+		if info, err := m.Stat(ctx, key); err == nil && strings.HasPrefix(key, prefix) {
+			if err := f(info); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (m *memoryBlobs) Presign(_ context.Context, method, key string, _ time.Duration, _ hoist.Viewpoint) (string, error) {
+	return m.URL + "/" + key + "?method=" + method, nil
+}
