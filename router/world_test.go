@@ -128,7 +128,7 @@ func (w *world) start(change ...func(*router.Config)) {
 	if testing.Verbose() {
 		cfg.Log = natstest.Log(w.t)
 	}
-	cfg.Settings.Drain = 5 * time.Second
+	cfg.Settings.Drain, cfg.Settings.Idle = 5*time.Second, 5*time.Second
 	for _, f := range change {
 		f(&cfg)
 	}
@@ -346,3 +346,22 @@ func selfSigned(t testing.TB) (cert, key string, roots *x509.CertPool) {
 }
 
 func (w *world) tls() *tls.Config { return &tls.Config{RootCAs: w.roots, ServerName: "localhost"} }
+
+// backends counts the host's dynos as the router knows them.
+func (w *world) backends(host string) int {
+	resp, err := http.Get("http://" + w.status + "/hosts/" + host)
+	if err != nil {
+		return 0
+	}
+	defer resp.Body.Close()
+	var d struct{ Backends map[string]string }
+	json.NewDecoder(resp.Body).Decode(&d)
+	return len(d.Backends)
+}
+
+// refusingAddr is an address where nobody listens.
+func refusingAddr(t testing.TB) string {
+	l := listen(t)
+	defer l.Close()
+	return l.Addr().String()
+}

@@ -32,6 +32,7 @@ type conn struct {
 	idle     atomic.Bool
 	w        response
 	hijacked bool
+	aborted  atomic.Bool // the body is not wanted any more
 }
 
 // firstBuffer is what a connection starts with; heads longer than that are rare.
