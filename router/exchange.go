@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hoist-sh/hoist/router/http1"
@@ -170,6 +171,7 @@ type upload struct {
 	may      chan struct{} // closed when the body may be sent
 	once     sync.Once
 	aborted  chan struct{} // closed when the body is not wanted any more
+	ending   atomic.Bool   // the client's part is over
 	finished chan struct{}
 	readErr  error // of the client; valid once finished
 	writeErr error // of the dyno; valid once finished
@@ -219,6 +221,7 @@ func (u *upload) run() {
 	chunked := u.v.r.ContentLength < 0
 	for {
 		n, err := u.v.r.Body.Read(*buf)
+		u.ending.Store(err == io.EOF)
 		if n > 0 {
 			if u.writeErr = writePiece(u.l.bw, (*buf)[:n], chunked); u.writeErr != nil {
 				return
@@ -290,6 +293,13 @@ func (u *upload) failure() *failure {
 func (u *upload) stop() {
 	if u.done() {
 		return
+	}
+	if u.ending.Load() { // all has been read; a moment and it is done
+		select {
+		case <-u.finished:
+			return
+		case <-time.After(time.Second):
+		}
 	}
 	close(u.aborted)
 	u.l.raw.Close()

@@ -71,6 +71,7 @@ func (c *conn) handle(r *http.Request) bool {
 	if b != nil && !b.done() {
 		w.close = w.close || !c.skipRest(b)
 	}
+	w.close = w.close || c.aborted.Load()
 	if err := w.finish(); err != nil {
 		return false
 	}
