@@ -26,7 +26,7 @@ func Certificate(cert, key string, log *slog.Logger) (GetCertificate, error) {
 }
 
 // lookAgain is how often the files are asked for their times.
-const lookAgain = 5 * time.Second
+var lookAgain = 5 * time.Second
 
 type pair struct {
 	cert, key string

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hoist-sh/hoist/router/http1"
@@ -121,6 +122,9 @@ func (v *visit) passOn(l *link, resp *http.Response) *failure {
 	v.status = resp.StatusCode
 	v.w.WriteHeader(resp.StatusCode)
 	flusher, _ := v.w.(http.Flusher)
+	if l.br.Buffered() == 0 && resp.ContentLength != 0 && resp.Body != http.NoBody {
+		flusher.Flush() // the head does not wait for a body that is not there
+	}
 	buf := buffers.Get().(*[]byte)
 	defer buffers.Put(buf)
 	for {
@@ -166,6 +170,8 @@ type upload struct {
 	l        *link
 	may      chan struct{} // closed when the body may be sent
 	once     sync.Once
+	aborted  chan struct{} // closed when the body is not wanted any more
+	ending   atomic.Bool   // the client's part is over
 	finished chan struct{}
 	readErr  error // of the client; valid once finished
 	writeErr error // of the dyno; valid once finished
@@ -176,7 +182,7 @@ type upload struct {
 const expectWait = time.Second
 
 func startUpload(v *visit, l *link) *upload {
-	u := &upload{v: v, l: l, may: make(chan struct{}), finished: make(chan struct{})}
+	u := &upload{v: v, l: l, may: make(chan struct{}), aborted: make(chan struct{}), finished: make(chan struct{})}
 	expects := len(v.r.Header["Expect"]) > 0
 	if !expects {
 		u.proceed()
@@ -186,11 +192,16 @@ func startUpload(v *visit, l *link) *upload {
 	l.advance(asking, v.p.settings.Idle)
 	go func() {
 		defer close(u.finished)
+		if b, ok := v.w.(interface{ BodyBuffered() bool }); !ok || !b.BodyBuffered() {
+			u.writeErr = l.bw.Flush() // the head goes first if the body is not there
+		}
 		if expects {
-			u.writeErr = l.bw.Flush()
 			select {
 			case <-u.may:
 			case <-time.After(expectWait):
+			case <-u.aborted:
+				u.readErr = errClientGone
+				return
 			}
 		}
 		u.run()
@@ -210,6 +221,7 @@ func (u *upload) run() {
 	chunked := u.v.r.ContentLength < 0
 	for {
 		n, err := u.v.r.Body.Read(*buf)
+		u.ending.Store(err == io.EOF)
 		if n > 0 {
 			if u.writeErr = writePiece(u.l.bw, (*buf)[:n], chunked); u.writeErr != nil {
 				return
@@ -279,10 +291,22 @@ func (u *upload) failure() *failure {
 
 // stop ends an upload the dyno did not wait for.
 func (u *upload) stop() {
-	if !u.done() {
-		u.proceed()
-		u.l.raw.Close()
-		http.NewResponseController(u.v.w).SetReadDeadline(time.Unix(1, 0))
-		<-u.finished
+	if u.done() {
+		return
 	}
+	if u.ending.Load() { // all has been read; a moment and it is done
+		select {
+		case <-u.finished:
+			return
+		case <-time.After(time.Second):
+		}
+	}
+	close(u.aborted)
+	u.l.raw.Close()
+	if a, ok := u.v.w.(interface{ AbortBody() }); ok {
+		a.AbortBody()
+	} else {
+		http.NewResponseController(u.v.w).SetReadDeadline(time.Unix(1, 0))
+	}
+	<-u.finished
 }

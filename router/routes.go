@@ -78,9 +78,9 @@ func (r *routes) run(ctx context.Context) error {
 	defer resync.Stop()
 	sweep := time.NewTicker(sweepInterval)
 	defer sweep.Stop()
-	save := time.NewTimer(time.Hour)
-	defer save.Stop()
-	var saved, saving uint64
+	var saver sync.WaitGroup
+	saver.Go(func() { r.keepSaved(ctx) })
+	defer saver.Wait()
 	all := true
 	for {
 		if ctx.Err() == nil {
@@ -91,13 +91,8 @@ func (r *routes) run(ctx context.Context) error {
 				time.AfterFunc(readRetry, r.ring)
 			}
 		}
-		if gen := r.table.Load().gen; gen != saved && gen != saving {
-			saving = gen
-			save.Reset(snapshotDelay)
-		}
 		select {
 		case <-ctx.Done():
-			r.save()
 			return nil
 		case <-r.wake:
 		case <-resync.C:
@@ -106,9 +101,6 @@ func (r *routes) run(ctx context.Context) error {
 			for b := range r.table.Load().backends() {
 				b.sweep(now, false)
 			}
-		case <-save.C:
-			saved = r.table.Load().gen
-			r.save()
 		}
 	}
 }
@@ -235,10 +227,29 @@ func (r *routes) load() {
 	r.log.Info("routes taken from the snapshot", "apps", len(next.apps))
 }
 
-func (r *routes) save() {
-	if t := r.table.Load(); r.path != "" && t.loaded {
-		if err := writeSnapshot(r.path, t.routes()); err != nil {
-			r.log.Warn("the snapshot of the routes cannot be written", "err", err)
+// keepSaved writes the snapshot after each change, and at the end. It has a
+// goroutine of its own, since a disk may take its time.
+func (r *routes) keepSaved(ctx context.Context) {
+	if r.path == "" {
+		return
+	}
+	var saved uint64
+	for end := false; !end; {
+		t := r.table.Load()
+		if t.loaded && t.gen != saved {
+			if err := writeSnapshot(r.path, t.routes()); err != nil {
+				r.log.Warn("the snapshot of the routes cannot be written", "err", err)
+			}
+			saved = t.gen
+		}
+		select {
+		case <-ctx.Done():
+		case <-t.changed:
+		}
+		select {
+		case <-ctx.Done():
+			end = r.table.Load().gen == saved
+		case <-time.After(snapshotDelay):
 		}
 	}
 }

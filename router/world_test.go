@@ -61,6 +61,9 @@ func (m *mainTB) TempDir() string {
 func (m *mainTB) Output() io.Writer { return io.Discard }
 
 func TestMain(m *testing.M) {
+	if part := os.Getenv(benchChild); part != "" {
+		runBenchChild(part, os.Args[1])
+	}
 	code := m.Run()
 	if ground.tb != nil {
 		for i := len(ground.tb.cleanups) - 1; i >= 0; i-- {
@@ -128,7 +131,7 @@ func (w *world) start(change ...func(*router.Config)) {
 	if testing.Verbose() {
 		cfg.Log = natstest.Log(w.t)
 	}
-	cfg.Settings.Drain = 5 * time.Second
+	cfg.Settings.Drain, cfg.Settings.Idle = 5*time.Second, 5*time.Second
 	for _, f := range change {
 		f(&cfg)
 	}
@@ -346,3 +349,22 @@ func selfSigned(t testing.TB) (cert, key string, roots *x509.CertPool) {
 }
 
 func (w *world) tls() *tls.Config { return &tls.Config{RootCAs: w.roots, ServerName: "localhost"} }
+
+// backends counts the host's dynos as the router knows them.
+func (w *world) backends(host string) int {
+	resp, err := http.Get("http://" + w.status + "/hosts/" + host)
+	if err != nil {
+		return 0
+	}
+	defer resp.Body.Close()
+	var d struct{ Backends map[string]string }
+	json.NewDecoder(resp.Body).Decode(&d)
+	return len(d.Backends)
+}
+
+// refusingAddr is an address where nobody listens.
+func refusingAddr(t testing.TB) string {
+	l := listen(t)
+	defer l.Close()
+	return l.Addr().String()
+}

@@ -46,6 +46,9 @@ func (b *body) Read(p []byte) (int, error) {
 		p = p[:b.remaining]
 	}
 	b.c.readDeadline(b.c.s.BodyTimeout)
+	if b.c.aborted.Load() { // asked after the deadline was set, which AbortBody changes
+		return 0, b.fail(errBodyClosed)
+	}
 	n, err := b.c.read(p)
 	b.remaining -= int64(n)
 	if err != nil {
@@ -70,6 +73,9 @@ func (b *body) fail(err error) error {
 // nextChunk reads a chunk's first line; io.EOF after the last one's trailers.
 func (b *body) nextChunk() error {
 	b.c.readDeadline(b.c.s.BodyTimeout)
+	if b.c.aborted.Load() {
+		return errBodyClosed
+	}
 	if b.inChunk {
 		if line, err := b.c.readLine(2); err != nil {
 			return unexpected(err)

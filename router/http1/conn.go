@@ -32,6 +32,7 @@ type conn struct {
 	idle     atomic.Bool
 	w        response
 	hijacked bool
+	aborted  atomic.Bool // the body is not wanted any more
 }
 
 // firstBuffer is what a connection starts with; heads longer than that are rare.
@@ -70,6 +71,7 @@ func (c *conn) handle(r *http.Request) bool {
 	if b != nil && !b.done() {
 		w.close = w.close || !c.skipRest(b)
 	}
+	w.close = w.close || c.aborted.Load()
 	if err := w.finish(); err != nil {
 		return false
 	}

@@ -12,8 +12,7 @@ import (
 	"time"
 )
 
-// response is an http.ResponseWriter, http.Flusher and http.Hijacker; by
-// http.ResponseController also deadlines and full duplex. Beyond net/http it
+// response is an http.ResponseWriter, http.Flusher and http.Hijacker. Beyond net/http it
 // keeps the header names as they are given, adds none but those of framing,
 // and buffers until Flush or the end.
 type response struct {
@@ -22,8 +21,9 @@ type response struct {
 	header http.Header
 	bw     *bufio.Writer
 
-	mu        sync.Mutex // wroteHead against sendContinue of another goroutine
+	mu        sync.Mutex // wroteHead and expects: the body may be read by another goroutine
 	wroteHead bool
+	expects   bool // the client waits for 100 Continue
 	status    int
 	chunked   bool
 	noBody    bool  // HEAD, 1xx, 204, 304
@@ -38,6 +38,8 @@ var writers = sync.Pool{New: func() any { return bufio.NewWriterSize(nil, 8<<10)
 func (w *response) start(c *conn, r *http.Request) {
 	w.c, w.r, w.bw, w.err = c, r, nil, nil
 	w.header = make(http.Header, 8)
+	b, ok := r.Body.(*body)
+	w.expects = ok && b.expects
 	w.wroteHead, w.status, w.chunked, w.noBody, w.left, w.close = false, 0, false, false, -1, r.Close
 }
 
@@ -77,6 +79,7 @@ func (w *response) WriteHeader(status int) {
 	}
 	w.mu.Lock()
 	w.wroteHead = true
+	w.close = w.close || w.expects // it may send its body or not
 	w.mu.Unlock()
 	w.status = status
 	w.noBody = w.r.Method == "HEAD" || status < 200 || status == http.StatusNoContent || status == http.StatusNotModified
@@ -181,11 +184,15 @@ func (w *response) FlushError() error {
 // Flush implements http.Flusher.
 func (w *response) Flush() { w.FlushError() }
 
-// SetReadDeadline bounds reads of the request's body.
-func (w *response) SetReadDeadline(t time.Time) error { return w.c.raw.SetReadDeadline(t) }
+// AbortBody makes reads of the request's body fail, also one that waits. The
+// connection ends with the response.
+func (w *response) AbortBody() {
+	w.c.aborted.Store(true)
+	w.c.raw.SetReadDeadline(time.Unix(1, 0))
+}
 
-// EnableFullDuplex is always so.
-func (w *response) EnableFullDuplex() error { return nil }
+// BodyBuffered reports whether some of the body has arrived already.
+func (w *response) BodyBuffered() bool { return w.c.r < w.c.w_ }
 
 // Hijack implements http.Hijacker. What the head put into the buffer is sent
 // by flushing the writer that is returned; the connection is the caller's to
@@ -238,6 +245,7 @@ func (w *response) sendContinue() error {
 	if w.wroteHead {
 		return nil
 	}
+	w.expects = false
 	_, err := io.WriteString(w.c.raw, "HTTP/1.1 100 Continue\r\n\r\n")
 	return err
 }
