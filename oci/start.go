@@ -94,12 +94,10 @@ func (e *Engine) start(ctx context.Context, c *container, spec hoist.ContainerSp
 	if err != nil {
 		return err
 	}
-	if c.PidStart, err = startTime(pid); err != nil {
-		return fmt.Errorf("oci: container's process: %w", err)
-	}
-	if c.process, err = openProcess(pid, c.PidStart); err != nil {
+	if c.process, err = openProcess(pid, 0); err != nil {
 		return err
 	}
+	c.PidStart = c.process.start
 	go e.supervise(c)
 	if err := e.network.connect(pid, c.IP); err != nil {
 		return err
@@ -107,15 +105,15 @@ func (e *Engine) start(ctx context.Context, c *container, spec hoist.ContainerSp
 	if err := e.firewall.allow(c.IP, c.Egress); err != nil {
 		return err
 	}
+	c.mu.Lock()
+	c.StartedAt = time.Now()
+	c.mu.Unlock()
 	if err := e.runtime.start(ctx, c.ID, c.dir); err != nil {
 		return err
 	}
 	e.keepSeccomp(c.ID)
 	c.mu.Lock()
-	c.Pid, c.StartedAt = pid, time.Now()
-	if c.Exit != nil { // it was quick
-		c.Exit.StartedAt = c.StartedAt
-	}
+	c.Pid = pid
 	err = c.save()
 	c.mu.Unlock()
 	if err != nil {
