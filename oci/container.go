@@ -23,7 +23,7 @@ type record struct {
 	Deadline  time.Time
 	StartedAt time.Time
 	Pid       int
-	PidStart  uint64      // see startTime
+	PidStart  uint64      // see processStat
 	EndedBy   unix.Signal // that Signal sent as SIGKILL
 	TimedOut  bool
 	Exit      *hoist.Exit // once it has ended

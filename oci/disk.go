@@ -106,8 +106,8 @@ func copySparse(from, to string) error {
 	}
 }
 
-// diskFull reports whether an image that is not mounted any more has less
-// than one per cent of its blocks free
+// diskFull reports whether an image that is not mounted any more has no blocks
+// free but those that ext4 keeps for itself: 2 %, 4096 at most
 // (https://docs.kernel.org/filesystems/ext4/globals.html#super-block).
 func diskFull(path string) bool {
 	f, err := os.Open(path)
@@ -121,5 +121,5 @@ func diskFull(path string) bool {
 	}
 	blocks := uint64(binary.LittleEndian.Uint32(sb[0x04:])) | uint64(binary.LittleEndian.Uint32(sb[0x150:]))<<32
 	free := uint64(binary.LittleEndian.Uint32(sb[0x0c:])) | uint64(binary.LittleEndian.Uint32(sb[0x158:]))<<32
-	return free < blocks/100
+	return free < min(blocks/50, 4096)+64
 }

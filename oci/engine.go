@@ -51,7 +51,8 @@ type Engine struct {
 	log      *slog.Logger
 	dir      string
 	mnt      string // a tmpfs of our own, for mount points
-	lock     *os.File
+	locks    []*os.File
+	mounted  bool
 	root     string // the stack
 	idmap    bool
 	runtime  *ociRuntime
@@ -90,8 +91,7 @@ func New(cfg Config) (_ *Engine, err error) {
 	if err != nil || cfg.Dir == "" {
 		return nil, errors.New("oci: the engine needs a directory")
 	}
-	tag := sha256.Sum256([]byte(cfg.Name))
-	ifaces := "h" + hex.EncodeToString(tag[:3]) + "-"
+	ifaces := InterfacePrefix(cfg.Name)
 	e := &Engine{
 		log:        cmp.Or(cfg.Log, slog.Default()),
 		dir:        dir,
@@ -109,14 +109,14 @@ func New(cfg Config) (_ *Engine, err error) {
 	if e.cgroups, err = newCgroups(cfg.Name); err != nil {
 		return nil, err
 	}
-	if err := e.open(); err != nil {
-		return nil, err
-	}
 	defer func() {
 		if err != nil {
 			e.Close()
 		}
 	}()
+	if err := e.open(); err != nil {
+		return nil, err
+	}
 	if e.root, err = e.makeStack(cmp.Or(cfg.Stack, "host"), cfg.Binary); err != nil {
 		return nil, err
 	}
@@ -133,6 +133,13 @@ func New(cfg Config) (_ *Engine, err error) {
 		return nil, err
 	}
 	return e, nil
+}
+
+// InterfacePrefix is how the names of the host's interfaces to an engine's
+// containers begin.
+func InterfacePrefix(name string) string {
+	sum := sha256.Sum256([]byte(name))
+	return "h" + hex.EncodeToString(sum[:3]) + "-"
 }
 
 func newRuntime(name, root string) (*ociRuntime, error) {
@@ -163,21 +170,36 @@ func (e *Engine) open() error {
 	if err := os.MkdirAll(e.mnt, 0o755); err != nil {
 		return fmt.Errorf("oci: %w", err)
 	}
-	// Seen past the tmpfs of an earlier engine in this process.
-	lock, err := os.OpenFile(filepath.Join(e.dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	for _, path := range []string{filepath.Join(e.dir, "lock"), e.nameLock()} {
+		if err := e.takeLock(path); err != nil {
+			return err
+		}
+	}
+	// An earlier engine in this mount namespace that was killed left its own.
+	for unix.Unmount(e.mnt, unix.MNT_DETACH) == nil {
+	}
+	if err := unix.Mount("hoist", e.mnt, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=755"); err != nil {
+		return fmt.Errorf("oci: mount %s: %w", e.mnt, err)
+	}
+	e.mounted = true
+	return nil
+}
+
+// takeLock makes sure that no other engine has the same directory or name.
+func (e *Engine) takeLock(path string) error {
+	lock, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return fmt.Errorf("oci: %w", err)
 	}
 	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		lock.Close()
-		return fmt.Errorf("oci: another process runs the containers in %s", e.dir)
+		return fmt.Errorf("oci: another process has the engine in %s or of the same name (%s is locked)", e.dir, path)
 	}
-	e.lock = lock
-	if err := unix.Mount("hoist", e.mnt, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=755"); err != nil {
-		return fmt.Errorf("oci: mount %s: %w", e.mnt, err)
-	}
+	e.locks = append(e.locks, lock)
 	return nil
 }
+
+func (e *Engine) nameLock() string { return e.mnt + ".lock" }
 
 func (e *Engine) containerDir(id hoist.ID) string { return filepath.Join(e.dir, "containers", id) }
 
@@ -204,8 +226,13 @@ func (e *Engine) Close() error {
 			c.stream.shut()
 		}
 	}
-	unix.Unmount(e.mnt, unix.MNT_DETACH)
-	return e.lock.Close()
+	if e.mounted {
+		unix.Unmount(e.mnt, unix.MNT_DETACH)
+	}
+	for _, lock := range e.locks {
+		lock.Close()
+	}
+	return nil
 }
 
 // container returns a container that has been started.

@@ -18,7 +18,7 @@ const (
 	dynoShell = "/bin/bash"
 )
 
-// bindIdmapped shows the mount at from again at to, where files of owner belong to the
+// bindIdmapped shows the mount at from again at the new directory to, where files of owner belong to the
 // dyno's user in the container whose user ids begin at base. Other owners
 // keep their number (owner and dyno's user change places). Linux 5.12; as a
 // layer of an overlay 5.19.
@@ -39,6 +39,9 @@ func bindIdmapped(from, to string, owner, base uint32) error {
 	}
 	if err := unix.MountSetattr(tree, "", unix.AT_EMPTY_PATH, &attr); err != nil {
 		return fmt.Errorf("oci: idmap %s: %w", from, err)
+	}
+	if err := os.Mkdir(to, 0o755); err != nil {
+		return fmt.Errorf("oci: %w", err)
 	}
 	if err := unix.MoveMount(tree, "", unix.AT_FDCWD, to, unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
 		return fmt.Errorf("oci: move_mount %s: %w", to, err)

@@ -12,6 +12,8 @@ import (
 	"sync"
 	"syscall"
 
+	"github.com/hoist-sh/hoist"
+	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 )
 
@@ -24,10 +26,10 @@ type layers struct {
 	tmp string // at /tmp
 }
 
-// mountContainer mounts the disk image and the slug for a container whose ids
-// begin at base. The slug stays in use until it is released.
-func (e *Engine) mountContainer(id, image, slug string, base uint32) (_ *layers, err error) {
-	l := &layers{dir: filepath.Join(e.mnt, "c", id)}
+// mountContainer mounts the disk, which it makes, and the slug for a container whose ids
+// begin at base.
+func (e *Engine) mountContainer(c *container, spec hoist.ContainerSpec, base uint32) (_ *layers, err error) {
+	l := &layers{dir: filepath.Join(e.mnt, "c", c.ID)}
 	defer func() {
 		if err != nil {
 			l.close()
@@ -37,60 +39,68 @@ func (e *Engine) mountContainer(id, image, slug string, base uint32) (_ *layers,
 	if err := os.MkdirAll(disk, 0o755); err != nil {
 		return nil, err
 	}
-	// The image is not read after a power cut, so nothing need reach the platter.
-	err = mountImage(image, disk, "ext4", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOATIME, "nobarrier,noinit_itable")
+	if spec.SlugPath == "" {
+		return l, l.mountDisk(e, c, spec.Size.Disk, disk, base)
+	}
+	slug, err := e.slugs.mount(spec.SlugPath)
 	if err != nil {
 		return nil, err
 	}
-	upper, work := filepath.Join(disk, "app"), filepath.Join(disk, "work")
-	l.tmp = filepath.Join(disk, "tmp")
-	for _, d := range []struct {
-		path string
-		mode os.FileMode
-		uid  uint32
-	}{{upper, 0o755, dynoUID}, {work, 0o700, 0}, {l.tmp, 0o777 | os.ModeSticky, 0}} {
-		if err := os.Mkdir(d.path, 0o700); err != nil {
-			return nil, err
-		}
-		if err := os.Chmod(d.path, d.mode); err != nil {
-			return nil, err
-		}
-		if err := os.Chown(d.path, int(base+d.uid), int(base+d.uid)); err != nil {
-			return nil, err
-		}
-	}
-	if slug == "" {
-		l.app = upper
-		return l, nil
-	}
-	mounted, err := e.slugs.mount(slug)
-	if err != nil {
-		return nil, err
-	}
-	defer func() {
-		if err != nil {
-			e.slugs.release(slug)
-		}
-	}()
+	c.slug = spec.SlugPath // released with the container
 	if !e.idmap {
-		l.app = upper
-		return l, copyOwned(mounted.dir, upper, int(base+dynoUID))
-	}
-	lower := filepath.Join(l.dir, "slug")
-	l.app = filepath.Join(l.dir, "app")
-	for _, dir := range []string{lower, l.app} {
-		if err := os.Mkdir(dir, 0o755); err != nil {
+		if err := l.mountDisk(e, c, spec.Size.Disk, disk, base); err != nil {
 			return nil, err
 		}
+		return l, copyOwned(slug.dir, l.app, int(base+dynoUID))
 	}
-	if err := bindIdmapped(mounted.dir, lower, mounted.owner, base); err != nil {
+	// These take about as long, one in another process, one waiting for the disk.
+	var both errgroup.Group
+	lower := filepath.Join(l.dir, "slug")
+	both.Go(func() error { return bindIdmapped(slug.dir, lower, slug.owner, base) })
+	both.Go(func() error { return l.mountDisk(e, c, spec.Size.Disk, disk, base) })
+	if err := both.Wait(); err != nil {
 		return nil, err
 	}
-	data := "volatile,lowerdir=" + lower + ",upperdir=" + upper + ",workdir=" + work
+	upper := l.app
+	l.app = filepath.Join(l.dir, "app")
+	if err := os.Mkdir(l.app, 0o755); err != nil {
+		return nil, err
+	}
+	data := "volatile,lowerdir=" + lower + ",upperdir=" + upper + ",workdir=" + filepath.Join(disk, "work")
 	if err := unix.Mount("overlay", l.app, "overlay", unix.MS_NOSUID|unix.MS_NODEV, data); err != nil {
 		return nil, fmt.Errorf("oci: overlay for /app: %w", err)
 	}
 	return l, nil
+}
+
+// mountDisk makes the container's disk, mounts it and makes its directories.
+func (l *layers) mountDisk(e *Engine, c *container, size int64, disk string, base uint32) error {
+	image := filepath.Join(c.dir, diskFile)
+	if err := e.makeDisk(image, size); err != nil {
+		return err
+	}
+	// The image is not read after a power cut, so nothing need reach the platter.
+	err := mountImage(image, disk, "ext4", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOATIME, "nobarrier,noinit_itable")
+	if err != nil {
+		return err
+	}
+	l.app, l.tmp = filepath.Join(disk, "app"), filepath.Join(disk, "tmp")
+	for _, d := range []struct {
+		path string
+		mode os.FileMode
+		uid  uint32
+	}{{l.app, 0o755, dynoUID}, {filepath.Join(disk, "work"), 0o700, 0}, {l.tmp, 0o777 | os.ModeSticky, 0}} {
+		if err := os.Mkdir(d.path, 0o700); err != nil {
+			return err
+		}
+		if err := os.Chmod(d.path, d.mode); err != nil {
+			return err
+		}
+		if err := os.Chown(d.path, int(base+d.uid), int(base+d.uid)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // close takes the mounts out of our mount namespace.

@@ -86,9 +86,14 @@ func (o *output) lines(ctx context.Context, out func([]byte)) error {
 	if err != nil {
 		return err
 	}
-	stop := context.AfterFunc(ctx, func() { o.file.SetReadDeadline(time.Unix(1, 0)) })
+	woken := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(woken)
+		o.file.SetReadDeadline(time.Unix(1, 0))
+	})
 	defer func() {
 		if !stop() {
+			<-woken
 			o.file.SetReadDeadline(time.Time{})
 		}
 	}()
@@ -215,10 +220,16 @@ func discard(fd int, buf []byte) error {
 }
 
 // hungUp reports whether a pipe has no writer any more.
-func hungUp(fd int) bool {
-	poll := []unix.PollFd{{Fd: int32(fd)}}
-	n, err := unix.Poll(poll, 0)
-	return err == nil && n == 1 && poll[0].Revents&unix.POLLHUP != 0
+func hungUp(fd int) bool { return ready(fd, unix.POLLHUP) }
+
+// ready reports whether poll(2) sees an event now.
+func ready(fd int, event int16) bool {
+	poll := []unix.PollFd{{Fd: int32(fd), Events: event}}
+	err := retry(func() error {
+		_, err := unix.Poll(poll, 0)
+		return err
+	})
+	return err == nil && poll[0].Revents&event != 0
 }
 
 // retry repeats a system call that a signal interrupted.

@@ -1,6 +1,7 @@
 package oci
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -12,27 +13,33 @@ import (
 
 // process is a container's first process, which may or may not be our child.
 type process struct {
-	pid  int
-	file *os.File // pidfd, in the poller
+	pid   int
+	start uint64   // see processStat
+	file  *os.File // pidfd, in the poller
 }
 
-// openProcess opens the process pid if it is still the one that started at start.
+// openProcess opens the process pid, which if start is not 0 must have started then.
 func openProcess(pid int, start uint64) (*process, error) {
 	fd, err := unix.PidfdOpen(pid, unix.PIDFD_NONBLOCK)
 	if err != nil {
 		return nil, fmt.Errorf("oci: process %d: %w", pid, err)
 	}
-	p := &process{pid: pid, file: os.NewFile(uintptr(fd), "pidfd")}
-	if now, err := startTime(pid); start != 0 && (err != nil || now != start) {
-		p.file.Close()
-		return nil, fmt.Errorf("oci: process %d: %w", pid, unix.ESRCH)
+	file := os.NewFile(uintptr(fd), "pidfd")
+	st, err := readStat(pid)
+	if err == nil && start != 0 && st.start != start {
+		err = unix.ESRCH
 	}
-	return p, nil
+	if err != nil {
+		file.Close()
+		return nil, fmt.Errorf("oci: process %d: %w", pid, err)
+	}
+	return &process{pid: pid, start: st.start, file: file}, nil
 }
 
 // wait waits for the process's end without holding a thread and returns its
 // exit code, 128+n for signal n. Of a process that is not our child, because an
-// earlier supervisor started it, kernels before 6.15 do not say: -1.
+// earlier supervisor started it, kernels before 6.15 do not say if its new
+// parent is quicker than we are: -1.
 func (p *process) wait() int {
 	conn, err := p.file.SyscallConn()
 	if err != nil {
@@ -40,8 +47,7 @@ func (p *process) wait() int {
 	}
 	code := -1
 	err = conn.Read(func(fd uintptr) bool {
-		poll := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
-		if n, err := unix.Poll(poll, 0); err == nil && n == 0 {
+		if !ready(int(fd), unix.POLLIN) {
 			return false
 		}
 		code = p.reap(int(fd))
@@ -66,12 +72,18 @@ func (p *process) reap(fd int) int {
 		}
 		break
 	}
-	// Another process is its parent. The kernel tells once that has reaped it.
+	// Another process is its parent. /proc has the code until that has
+	// reaped it, and the pidfd from then on.
 	for range 100 {
-		info := unix.PidfdInfo{Mask: unix.PIDFD_INFO_EXIT}
-		if err := unix.IoctlPidfdInfo(fd, &info); err != nil && !errors.Is(err, unix.ESRCH) {
-			return -1
-		} else if err == nil && info.Mask&unix.PIDFD_INFO_EXIT != 0 {
+		if st, err := readStat(p.pid); err == nil && st.start == p.start {
+			if st.zombie {
+				return exitCode(st.exit)
+			}
+		} else {
+			info := unix.PidfdInfo{Mask: unix.PIDFD_INFO_EXIT}
+			if err := unix.IoctlPidfdInfo(fd, &info); err != nil || info.Mask&unix.PIDFD_INFO_EXIT == 0 {
+				return -1
+			}
 			return exitCode(unix.WaitStatus(info.Exit_code))
 		}
 		pause()
@@ -102,17 +114,28 @@ func (p *process) kill(sig unix.Signal) error {
 	return sent
 }
 
-// startTime returns when a process started, in clock ticks since boot: with
-// the pid it names a process for ever (proc(5), field 22 of stat).
-func startTime(pid int) (uint64, error) {
+// processStat is what /proc/PID/stat says (proc(5)).
+type processStat struct {
+	zombie bool
+	start  uint64 // in clock ticks since boot: with the pid it names a process for ever
+	exit   unix.WaitStatus
+}
+
+func readStat(pid int) (st processStat, err error) {
 	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
-		return 0, err
+		return st, err
 	}
-	s := string(data)
-	fields := strings.Fields(s[strings.LastIndexByte(s, ')')+1:])
-	if len(fields) < 20 {
-		return 0, errors.New("oci: unknown format of /proc/PID/stat")
+	// The second field, the program's name, may have spaces; the third is next.
+	fields := strings.Fields(string(data[bytes.LastIndexByte(data, ')')+1:]))
+	if len(fields) < 50 {
+		return st, errors.New("oci: unknown format of /proc/PID/stat")
 	}
-	return strconv.ParseUint(fields[19], 10, 64)
+	st.zombie = fields[3-3] == "Z"
+	if st.start, err = strconv.ParseUint(fields[22-3], 10, 64); err != nil {
+		return st, err
+	}
+	exit, err := strconv.ParseUint(fields[52-3], 10, 32)
+	st.exit = unix.WaitStatus(exit)
+	return st, err
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/hoist-sh/hoist"
+	"golang.org/x/sys/unix"
 )
 
 // recover finds the containers of an earlier engine. What has no record is
@@ -115,10 +116,12 @@ func (e *Engine) Teardown(ctx context.Context) error {
 		}
 		errs = append(errs, err, os.Remove(e.forwardFile()))
 	}
-	errs = append(errs, e.Close())
-	if err := os.Remove(e.mnt); err != nil && !errors.Is(err, os.ErrNotExist) {
-		errs = append(errs, err)
+	if e.closed.Load() { // torn down before
+		return errors.Join(errs...)
 	}
+	unix.Unmount(e.mnt, unix.MNT_DETACH)
+	e.mounted = false
+	errs = append(errs, os.Remove(e.mnt), os.Remove(e.nameLock()), e.Close())
 	return errors.Join(errs...)
 }
 

@@ -24,15 +24,15 @@ type ociRuntime struct {
 // stdio are the standard streams of a container; nil for those on a terminal.
 type stdio [3]*os.File
 
-// create makes the container of a bundle, up to the point where its process
-// waits for start. It returns that process's id.
-func (r *ociRuntime) create(ctx context.Context, id, bundle, console string, std stdio) (int, error) {
+// start makes and starts the container of a bundle, detached, and returns the id
+// of its first process. That has gate as descriptor 3.
+func (r *ociRuntime) start(ctx context.Context, id, bundle, console string, std stdio, gate *os.File) (int, error) {
 	pidFile := filepath.Join(bundle, "pid")
-	args := []string{"create", "--bundle", bundle, "--pid-file", pidFile}
+	args := []string{"run", "--detach", "--preserve-fds", "1", "--bundle", bundle, "--pid-file", pidFile}
 	if console != "" {
 		args = append(args, "--console-socket", console)
 	}
-	if err := r.run(ctx, bundle, std, append(args, id)...); err != nil {
+	if err := r.run(ctx, bundle, std, gate, append(args, id)...); err != nil {
 		return 0, err
 	}
 	data, err := os.ReadFile(pidFile)
@@ -46,16 +46,12 @@ func (r *ociRuntime) create(ctx context.Context, id, bundle, console string, std
 	return pid, nil
 }
 
-func (r *ociRuntime) start(ctx context.Context, id, bundle string) error {
-	return r.run(ctx, bundle, stdio{}, "start", id)
-}
-
 // delete kills the container if it runs and removes all the runtime made for it.
 func (r *ociRuntime) delete(ctx context.Context, id string) error {
 	if _, err := os.Stat(filepath.Join(r.root, id)); errors.Is(err, os.ErrNotExist) {
 		return nil
 	}
-	err := r.run(ctx, "", stdio{}, "delete", "--force", id)
+	err := r.run(ctx, "", stdio{}, nil, "delete", "--force", id)
 	if err == nil {
 		return nil
 	}
@@ -68,7 +64,7 @@ func (r *ociRuntime) delete(ctx context.Context, id string) error {
 
 // run executes the runtime. Its messages go to a log in dir, since standard
 // error may be the container's.
-func (r *ociRuntime) run(ctx context.Context, dir string, std stdio, args ...string) error {
+func (r *ociRuntime) run(ctx context.Context, dir string, std stdio, gate *os.File, args ...string) error {
 	r.slot <- struct{}{}
 	defer func() { <-r.slot }()
 	global := []string{"--root", r.root}
@@ -84,6 +80,9 @@ func (r *ociRuntime) run(ctx context.Context, dir string, std stdio, args ...str
 		cmd.Stderr = &stderr
 	case std[1] != nil:
 		cmd.Stdin, cmd.Stdout, cmd.Stderr = std[0], std[1], std[2]
+	}
+	if gate != nil {
+		cmd.ExtraFiles = []*os.File{gate}
 	}
 	err := cmd.Run()
 	if err == nil {

@@ -13,7 +13,9 @@ import (
 
 // What bash runs, with the command as $1 (https://devcenter.heroku.com/articles/dynos#startup).
 const (
-	profile = `for f in /app/.profile.d/*.sh; do [ -f "$f" ] && . "$f"; done; [ -f /app/.profile ] && . /app/.profile
+	// Descriptor 3 is the gate: Start writes a line to it, or is dead.
+	profile = `read -ru 3 || exit; exec 3<&-
+for f in /app/.profile.d/*.sh; do [ -f "$f" ] && . "$f"; done; [ -f /app/.profile ] && . /app/.profile
 `
 	// A command becomes the first process itself, if it is a simple one.
 	runDyno = profile + `exec bash -c "$1"`

@@ -70,16 +70,11 @@ func (e *Engine) start(ctx context.Context, c *container, spec hoist.ContainerSp
 		return fmt.Errorf("oci: %w", err)
 	}
 	base := firstID(c.IP)
-	image := filepath.Join(c.dir, diskFile)
-	if err := e.makeDisk(image, spec.Size.Disk); err != nil {
-		return err
-	}
-	l, err := e.mountContainer(c.ID, image, spec.SlugPath, base)
+	l, err := e.mountContainer(c, spec, base)
 	if err != nil {
 		return err
 	}
 	defer l.close() // by then the container has them itself
-	c.slug = spec.SlugPath
 	if err := e.writeNames(l.dir, spec, c.IP); err != nil {
 		return err
 	}
@@ -90,32 +85,37 @@ func (e *Engine) start(ctx context.Context, c *container, spec hoist.ContainerSp
 	if err := os.WriteFile(filepath.Join(c.dir, "config.json"), config, 0o600); err != nil {
 		return fmt.Errorf("oci: %w", err)
 	}
-	pid, err := e.create(ctx, c, spec, l, int(base+dynoUID))
+	// The container's first process waits at the gate for its network; if we
+	// die before we open it, so does the process.
+	wait, gate, err := os.Pipe()
+	if err != nil {
+		return fmt.Errorf("oci: %w", err)
+	}
+	defer gate.Close()
+	pid, err := e.run(ctx, c, spec, l, wait)
+	wait.Close()
 	if err != nil {
 		return err
 	}
-	if c.PidStart, err = startTime(pid); err != nil {
-		return fmt.Errorf("oci: container's process: %w", err)
-	}
-	if c.process, err = openProcess(pid, c.PidStart); err != nil {
+	if c.process, err = openProcess(pid, 0); err != nil {
 		return err
 	}
 	go e.supervise(c)
+	e.keepSeccomp(c.ID)
 	if err := e.network.connect(pid, c.IP); err != nil {
 		return err
 	}
 	if err := e.firewall.allow(c.IP, c.Egress); err != nil {
 		return err
 	}
-	if err := e.runtime.start(ctx, c.ID, c.dir); err != nil {
-		return err
-	}
-	e.keepSeccomp(c.ID)
 	c.mu.Lock()
-	c.Pid, c.StartedAt = pid, time.Now()
-	if c.Exit != nil { // it was quick
-		c.Exit.StartedAt = c.StartedAt
+	c.StartedAt, c.PidStart = time.Now(), c.process.start
+	c.mu.Unlock()
+	if _, err := gate.WriteString("go\n"); err != nil {
+		return fmt.Errorf("oci: container ended before its command: %w", err)
 	}
+	c.mu.Lock()
+	c.Pid = pid
 	err = c.save()
 	c.mu.Unlock()
 	if err != nil {
@@ -125,8 +125,9 @@ func (e *Engine) start(ctx context.Context, c *container, spec hoist.ContainerSp
 	return nil
 }
 
-// create makes the standard streams and has the runtime make the container.
-func (e *Engine) create(ctx context.Context, c *container, spec hoist.ContainerSpec, l *layers, uid int) (pid int, err error) {
+// run makes the standard streams and has the runtime start the container.
+func (e *Engine) run(ctx context.Context, c *container, spec hoist.ContainerSpec, l *layers, wait *os.File) (int, error) {
+	uid := int(firstID(c.IP)) + dynoUID
 	switch {
 	case spec.TTY:
 		console, err := newConsole(l.dir)
@@ -134,7 +135,8 @@ func (e *Engine) create(ctx context.Context, c *container, spec hoist.ContainerS
 			return 0, err
 		}
 		defer console.close()
-		if pid, err = e.runtime.create(ctx, c.ID, c.dir, console.path, stdio{}); err != nil {
+		pid, err := e.runtime.start(ctx, c.ID, c.dir, console.path, stdio{}, wait)
+		if err != nil {
 			return 0, err
 		}
 		master, err := console.receive(spec.Env)
@@ -146,12 +148,12 @@ func (e *Engine) create(ctx context.Context, c *container, spec hoist.ContainerS
 	case spec.Attach:
 		in, out, std, err := makePipes(uid)
 		if err != nil {
-			return 0, errors.Join(err)
+			return 0, fmt.Errorf("oci: make pipes: %w", err)
 		}
 		defer std[0].Close()
 		defer std[1].Close()
 		c.stream = newStream(in, out, func() { e.hangUp(c) })
-		return e.runtime.create(ctx, c.ID, c.dir, "", std)
+		return e.runtime.start(ctx, c.ID, c.dir, "", std, wait)
 	default:
 		out, pipe, err := makeOutput(c.dir, uid)
 		if err != nil {
@@ -164,7 +166,7 @@ func (e *Engine) create(ctx context.Context, c *container, spec hoist.ContainerS
 			return 0, err
 		}
 		defer null.Close()
-		return e.runtime.create(ctx, c.ID, c.dir, "", stdio{null, pipe, pipe})
+		return e.runtime.start(ctx, c.ID, c.dir, "", stdio{null, pipe, pipe}, wait)
 	}
 }
 

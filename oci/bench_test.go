@@ -1,0 +1,187 @@
+package oci_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/hoist-sh/hoist"
+	"github.com/hoist-sh/hoist/oci"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// BenchmarkStart measures the time from Start to the first line of output, beside that of a bare
+// `crun run` of the same command in the same run: one after the other,
+// so that what else the machine does meets both.
+func BenchmarkStart(b *testing.B) {
+	e := newEngine(b)
+	image := slug(b, map[string]string{"hello": "world"})
+	bundle := bareBundle(b)
+	first := func() time.Duration {
+		s := spec("echo up; sleep 100")
+		s.SlugPath = image
+		begin := time.Now()
+		if err := e.Start(b.Context(), s); err != nil {
+			b.Fatal(err)
+		}
+		var took time.Duration
+		up := make(chan struct{})
+		go e.Watch(b.Context(), s.ID, func([]byte) { took = time.Since(begin); close(up) })
+		<-up
+		if err := e.Remove(b.Context(), s.ID); err != nil {
+			b.Fatal(err)
+		}
+		return took
+	}
+	bare := func() time.Duration {
+		id := hoist.NewID()
+		cmd := exec.Command("crun", "run", "--bundle", bundle, id)
+		out, err := cmd.StdoutPipe()
+		if err != nil {
+			b.Fatal(err)
+		}
+		begin := time.Now()
+		if err := cmd.Start(); err != nil {
+			b.Fatal(err)
+		}
+		out.Read(make([]byte, 3))
+		took := time.Since(begin)
+		if out, err := exec.Command("crun", "delete", "--force", id).CombinedOutput(); err != nil {
+			b.Fatalf("%v: %s", err, out)
+		}
+		cmd.Wait()
+		return took
+	}
+	first() // the seccomp filter is compiled, the disk's template made
+	bare()
+	var ours, theirs time.Duration
+	for b.Loop() {
+		ours += first()
+		theirs += bare()
+	}
+	ms := func(d time.Duration) float64 { return d.Seconds() * 1000 / float64(b.N) }
+	b.ReportMetric(ms(ours), "ms/start")
+	b.ReportMetric(ms(theirs), "ms/crun-run")
+	b.ReportMetric(float64(ours)/float64(theirs), "x-crun-run")
+}
+
+// bareBundle is the least crun starts: the host's file system, five
+// namespaces, no network, no limits, no filter.
+func bareBundle(b *testing.B) string {
+	dir := b.TempDir()
+	s := specs.Spec{
+		Version: "1.0.2",
+		Root:    &specs.Root{Path: "/", Readonly: true},
+		Process: &specs.Process{Args: []string{"/bin/bash", "-c", "echo up; sleep 100"}, Cwd: "/", Env: []string{"PATH=/usr/bin:/bin"}},
+		Mounts:  []specs.Mount{{Destination: "/proc", Type: "proc", Source: "proc"}},
+		Linux: &specs.Linux{
+			CgroupsPath: "/" + config(b).Name + "-bare/" + filepath.Base(dir),
+			Namespaces: []specs.LinuxNamespace{
+				{Type: specs.PIDNamespace}, {Type: specs.MountNamespace}, {Type: specs.IPCNamespace},
+				{Type: specs.UTSNamespace}, {Type: specs.NetworkNamespace},
+			},
+		},
+	}
+	data, err := json.Marshal(s)
+	if err != nil {
+		b.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "config.json"), data, 0o600); err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() {
+		left, _ := filepath.Glob("/sys/fs/cgroup/*" + filepath.Dir(s.Linux.CgroupsPath))
+		for _, dir := range left {
+			os.Remove(dir)
+		}
+	})
+	return dir
+}
+
+// BenchmarkIdleMemory measures what an idle dyno costs the machine beside its own process:
+// the kernel's part (namespaces, mounts, interface, file system, pipe) and the
+// supervisor's. It compares what is available before and after, which others on the machine disturb.
+func BenchmarkIdleMemory(b *testing.B) {
+	const dynos = 40
+	e := newEngine(b)
+	image := slug(b, map[string]string{"hello": "world"})
+	for b.Loop() {
+		started := []hoist.ContainerSpec{startIdle(b, e, image)} // what is shared is there now
+		before := available(b)
+		var own int64
+		for range dynos {
+			started = append(started, startIdle(b, e, image))
+		}
+		list, err := e.List(b.Context())
+		if err != nil {
+			b.Fatal(err)
+		}
+		for _, c := range list {
+			own += privateMemory(b, e, c.ID)
+		}
+		own -= own / (dynos + 1)
+		b.ReportMetric(float64(before-available(b)-own)/dynos/(1<<20), "MB/dyno")
+		b.ReportMetric(float64(own)/dynos/(1<<20), "MB/process")
+		for _, s := range started {
+			if err := e.Remove(b.Context(), s.ID); err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+}
+
+func startIdle(b *testing.B, e *oci.Engine, image string) hoist.ContainerSpec {
+	s := spec("sleep 1000")
+	s.SlugPath = image
+	start(b, e, s)
+	go e.Watch(b.Context(), s.ID, func([]byte) {})
+	return s
+}
+
+// available returns the bytes that new programs could have.
+func available(b *testing.B) int64 {
+	os.WriteFile("/proc/sys/vm/drop_caches", []byte("3"), 0)
+	time.Sleep(200 * time.Millisecond)
+	return field(b, "/proc/meminfo", "MemAvailable:")
+}
+
+// privateMemory returns what the process of a container has to itself.
+func privateMemory(b *testing.B, e *oci.Engine, id hoist.ID) int64 {
+	procs, err := filepath.Glob("/sys/fs/cgroup/pids/hoist-*/" + id + "/cgroup.procs")
+	if err != nil || len(procs) == 0 {
+		procs, _ = filepath.Glob("/sys/fs/cgroup/hoist-*/" + id + "/cgroup.procs")
+	}
+	var sum int64
+	for _, path := range procs {
+		data, _ := os.ReadFile(path)
+		for _, pid := range strings.Fields(string(data)) {
+			sum += field(b, "/proc/"+pid+"/smaps_rollup", "Private_Dirty:")
+			sum += field(b, "/proc/"+pid+"/status", "VmPTE:")
+		}
+	}
+	return sum
+}
+
+func field(b *testing.B, path, name string) int64 {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		b.Fatal(err)
+	}
+	for line := range strings.Lines(string(data)) {
+		if f := strings.Fields(line); len(f) > 1 && f[0] == name {
+			kb, err := strconv.ParseInt(f[1], 10, 64)
+			if err != nil {
+				b.Fatal(err)
+			}
+			return kb << 10
+		}
+	}
+	b.Fatal(fmt.Errorf("%s has no %s", path, name))
+	return 0
+}

@@ -1,0 +1,122 @@
+package oci_test
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/hoist-sh/hoist"
+	"github.com/hoist-sh/hoist/oci"
+)
+
+// serve listens on all addresses of the host and answers "host".
+func serve(t *testing.T) (port uint16) {
+	t.Helper()
+	l, err := net.Listen("tcp", ":0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			io.WriteString(c, "host\n")
+			c.Close()
+		}
+	}()
+	return l.Addr().(*net.TCPAddr).AddrPort().Port()
+}
+
+func hostAddresses(t *testing.T) []netip.Addr {
+	t.Helper()
+	addrs, err := net.InterfaceAddrs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []netip.Addr
+	for _, a := range addrs {
+		ip, err := netip.ParsePrefix(a.String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, ip.Addr())
+	}
+	return all
+}
+
+const tryAll = `for a in $TARGETS; do timeout 0.5 bash -c "exec 3<>/dev/tcp/${a%%%%,*}/${a##*,} && cat <&3 && echo reached $a" 2>/dev/null; done; echo done %d`
+
+// web starts a dyno that answers "dyno" on port 5000.
+func web(t *testing.T, e *oci.Engine) (hoist.ContainerSpec, netip.Addr) {
+	t.Helper()
+	s := start(t, e, spec(`exec perl -MIO::Socket::INET -e '$s = IO::Socket::INET->new(LocalPort => 5000, Listen => 5, ReuseAddr => 1) or die; $| = 1; print "up\n"; while ($c = $s->accept) { print $c "dyno\n"; close $c }'`))
+	var out lines
+	go e.Watch(t.Context(), s.ID, out.add)
+	out.wait(t, "up")
+	list, err := e.List(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range list {
+		if c.ID == s.ID {
+			return s, c.IP
+		}
+	}
+	t.Fatal("not listed")
+	return s, netip.Addr{}
+}
+
+func TestHostReachesDyno(t *testing.T) {
+	e := newEngine(t)
+	_, ip := web(t, e)
+	conn, err := net.DialTimeout("tcp", netip.AddrPortFrom(ip, 5000).String(), 5*time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if line, err := bufio.NewReader(conn).ReadString('\n'); line != "dyno\n" {
+		t.Fatalf("got %q, %v", line, err)
+	}
+}
+
+func TestDynoReachesNeitherHostNorOthers(t *testing.T) {
+	e := newEngine(t)
+	port := serve(t)
+	_, other := web(t, e)
+	targets := []string{other.String() + ",5000", "169.254.169.254,80"}
+	for _, ip := range hostAddresses(t) { // has the gateway's, now that a dyno runs
+		targets = append(targets, fmt.Sprintf("%s,%d", ip, port))
+	}
+	s := spec(fmt.Sprintf(tryAll, len(targets)))
+	s.Env = map[string]string{"TARGETS": strings.Join(targets, " ")}
+	if out, _ := run(t, e, s); out != fmt.Sprintf("done %d\n", len(targets)) {
+		t.Fatalf("of %v: %s", targets, out)
+	}
+}
+
+func TestEgressListOpensWhatItNames(t *testing.T) {
+	e := newEngine(t)
+	port, closed := serve(t), serve(t)
+	_, other := web(t, e)
+	gateway := other.Prev() // the first dyno's neighbour
+	s := spec(fmt.Sprintf(tryAll, 2))
+	s.Env = map[string]string{"TARGETS": fmt.Sprintf("%s,%d %[1]s,%[3]d", gateway, port, closed)}
+	s.Egress = []netip.AddrPort{netip.AddrPortFrom(gateway, port)}
+	out, _ := run(t, e, s)
+	if want := fmt.Sprintf("host\nreached %s,%d\ndone 2\n", gateway, port); out != want {
+		t.Fatalf("got %q, want %q", out, want)
+	}
+	s = spec(s.Command) // and the next dyno gets none of it
+	s.Env = map[string]string{"TARGETS": fmt.Sprintf("%s,%d", gateway, port)}
+	if out, _ := run(t, e, s); out != "done 2\n" {
+		t.Fatalf("got %q", out)
+	}
+}
