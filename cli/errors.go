@@ -55,7 +55,7 @@ func flagError(cmd *cobra.Command, err error) error {
 			message += "\nDid you mean --" + near + "?"
 		}
 	}
-	return usagef("%s\nSee `hoist help %s`.", message, cmd.Name())
+	return usagef("%s\nSee `hoist help %s`.", message, strings.TrimPrefix(cmd.CommandPath(), "hoist "))
 }
 
 func unknownCommand(root *cobra.Command, name string) error {
