@@ -197,7 +197,7 @@ func TestDestroyWantsTheName(t *testing.T) {
 
 func TestErrorsNameTheNextStep(t *testing.T) {
 	s := newShell(t, map[string]string{"GET /apps": `[{"name":"my-app"},{"name":"other"}]`})
-	s.golden(1, "", " !    Couldn't find the app my-ap.\n !    Did you mean my-app?\n", "config", "-a", "my-ap")
+	s.golden(1, "", " !    Couldn't find that app (my-ap).\n !    Did you mean my-app?\n", "config", "-a", "my-ap")
 	s.golden(2, "", " !    Which app? Give --app APP, set $HOIST_APP, or run `hoist git:remote --app APP` in its repository.\n", "ps")
 	s.golden(2, "", " !    confg is not a hoist command.\n !    Did you mean `hoist config`?\n !    See `hoist help` for all commands.\n", "confg")
 	s.golden(2, "", " !    unknown flag: --tial\n !    Did you mean --tail?\n !    See `hoist help logs`.\n", "logs", "--tial")
@@ -252,6 +252,24 @@ func TestTheAppComesFromTheGitRemote(t *testing.T) {
 	s.golden(1, "", " !    There is no git remote stging that is an app.\n !    Did you mean --remote staging?\n", "config", "-r", "stging")
 	git("remote", "add", "hoist", "http://git.127.0.0.1:8080/demo.git")
 	s.golden(0, "", "demo has no config vars. `hoist config:set NAME=value` sets one.\n", "config")
+}
+
+func TestGitGetsTheLoginForItsPlatformOnly(t *testing.T) {
+	creds := credentials{Platforms: map[string]platform{
+		"https://api.paas.example": {Token: "one"}, "http://api.localhost:8080": {Token: "two"},
+	}}
+	for question, want := range map[string]string{
+		"protocol=https\nhost=git.paas.example\n\n":        "one",
+		"protocol=http\nhost=git.localhost:8080\npath=x\n": "two",
+		"protocol=http\nhost=git.paas.example\n":           "", // would go over the wire unencrypted
+		"protocol=https\nhost=github.com\n":                "",
+		"protocol=https\nhost=xgit.paas.example\n":         "",
+		"": "",
+	} {
+		if got := gitToken(creds, strings.NewReader(question)); got != want {
+			t.Errorf("%q: %q", question, got)
+		}
+	}
 }
 
 func TestEveryCommandHasAnExample(t *testing.T) {
