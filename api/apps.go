@@ -25,6 +25,7 @@ type appJSON struct {
 	CreatedAt         timestamp  `json:"created_at"`
 	Generation        named      `json:"generation"`
 	GitURL            string     `json:"git_url"`
+	SSHGitURL         string     `json:"ssh_git_url,omitempty"` // hoist's own
 	ID                hoist.ID   `json:"id"`
 	InternalRouting   *bool      `json:"internal_routing"`
 	Maintenance       bool       `json:"maintenance"`
@@ -43,7 +44,7 @@ type appJSON struct {
 }
 
 func (s *Server) showApp(a hoist.App) any {
-	return appJSON{
+	v := appJSON{
 		BuildpackProvided: optional(a.BuildpackProvided),
 		BuildStack:        refTo("stack", a.Stack),
 		CreatedAt:         timestamp(a.CreatedAt),
@@ -61,6 +62,10 @@ func (s *Server) showApp(a hoist.App) any {
 		UpdatedAt:         timestamp(a.UpdatedAt),
 		WebURL:            s.Public.URL(a.Name),
 	}
+	if s.Public.SSH != 0 {
+		v.SSHGitURL = s.Public.GitSSH(a.Name)
+	}
+	return v
 }
 
 func optionalSize(n int64) *int64 {

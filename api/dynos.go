@@ -41,13 +41,17 @@ type dynoJSON struct {
 	Size      string          `json:"size"`
 	State     hoist.DynoState `json:"state"`
 	Type      string          `json:"type"`
-	UpdatedAt timestamp       `json:"updated_at"` // since when the state holds
+	UpdatedAt timestamp       `json:"updated_at"`          // since when the state holds
+	ExitCode  *int            `json:"exit_code,omitempty"` // hoist's own; of a one-off that ended
 }
 
 func showDyno(a hoist.App, d hoist.Dyno) dynoJSON {
 	v := dynoJSON{
 		App: appRef(a), Command: d.Command, CreatedAt: timestamp(d.CreatedAt), ID: d.ID, Name: d.Name(),
 		Size: d.Size, State: d.State, Type: d.Type, UpdatedAt: timestamp(d.StateAt),
+	}
+	if d.State == hoist.DynoDown {
+		v.ExitCode = d.ExitCode
 	}
 	v.Release.ID, v.Release.Version = d.ReleaseID, d.Version
 	return v

@@ -50,7 +50,7 @@ func (c *CLI) Commands() []*cobra.Command {
 		c.access(), c.accessAdd(), c.accessRemove(),
 		c.domains(), c.domainsAdd(), c.domainsRemove(),
 		c.maintenance(), c.maintenanceOn(), c.maintenanceOff())
-	add("deploy", c.gitRemote(), c.releases(), c.releasesInfo(), c.rollback(),
+	add("deploy", c.gitRemote(), c.gitCredentials(), c.releases(), c.releasesInfo(), c.rollback(),
 		c.buildpacks(), c.buildpacksSet(), c.buildpacksAdd(), c.buildpacksRemove(), c.buildpacksClear(),
 		c.builds(), c.buildsInfo(), c.buildsOutput())
 	add("run", c.ps(), c.psScale(), c.psType(), c.psRestart(), c.psStop(), c.run(), c.runDetached(), c.logs())

@@ -35,7 +35,9 @@ func (c *CLI) fail(err error) int {
 	case errors.As(err, &code):
 		return int(code)
 	case errors.Is(err, context.Canceled):
-		fmt.Fprintln(c.Err)
+		if isTerminal(c.Err) {
+			fmt.Fprintln(c.Err) // what was being done ends its line
+		}
 		return int(interrupted)
 	}
 	for line := range strings.Lines(err.Error()) {
@@ -55,7 +57,7 @@ func flagError(cmd *cobra.Command, err error) error {
 			message += "\nDid you mean --" + near + "?"
 		}
 	}
-	return usagef("%s\nSee `hoist help %s`.", message, cmd.Name())
+	return usagef("%s\nSee `hoist help %s`.", message, strings.TrimPrefix(cmd.CommandPath(), "hoist "))
 }
 
 func unknownCommand(root *cobra.Command, name string) error {

@@ -13,6 +13,7 @@ import (
 type gitRemoteCommand struct {
 	*CLI
 	app, remote string
+	ssh         bool
 }
 
 func (c *CLI) gitRemote() *cobra.Command {
@@ -26,6 +27,7 @@ func (c *CLI) gitRemote() *cobra.Command {
 	}
 	cmd.Flags().StringVarP(&g.app, "app", "a", "", "the app")
 	cmd.Flags().StringVarP(&g.remote, "remote", "r", "hoist", "name of the remote")
+	cmd.Flags().BoolVar(&g.ssh, "ssh", false, "push over SSH, with a key of `hoist keys`, instead of HTTP with your login")
 	cmd.RegisterFlagCompletionFunc("app", c.completeApps)
 	return cmd
 }
@@ -43,7 +45,13 @@ func (g *gitRemoteCommand) run(cmd *cobra.Command, args []string) error {
 		if err := t.api.get(ctx, t.path(), &a); err != nil {
 			return err
 		}
-		return t.setRemote(ctx, g.remote, a.GitURL)
+		if !g.ssh {
+			return t.setRemote(ctx, g.remote, a.GitURL)
+		}
+		if a.SSHURL == "" {
+			return errors.New("This platform has no git over SSH.")
+		}
+		return t.setRemote(ctx, g.remote, a.SSHURL)
 	})(cmd, nil)
 }
 
@@ -60,6 +68,9 @@ func (t *target) setRemote(ctx context.Context, name, address string) error {
 		verb = "set-url"
 	}
 	if _, err := git(ctx, t.Dir, "remote", verb, name, address); err != nil {
+		return err
+	}
+	if err := t.trustGit(ctx, address); err != nil {
 		return err
 	}
 	t.say("set git remote %s to %s", name, address)

@@ -60,29 +60,41 @@ func (l *logsCommand) show(ctx context.Context, _ []string) error {
 		return usagef("--num is from 0 to %d.", hoist.LogKeep)
 	}
 	l.colours = l.CLI.colours(l.Out)
-	place, told := "", false
-	for {
+	if !l.tail {
 		address, err := l.session(ctx)
-		// A session is good for many connections; a place for many sessions.
-		for err == nil {
-			place, err = l.read(ctx, address, place)
-			if err == nil {
-				told = false
-				if !l.tail {
-					return nil
-				}
-			}
+		if err == nil {
+			_, err = l.read(ctx, address, "")
 		}
-		var e *hoist.Error
-		broken := !errors.As(err, &e) || e.Status >= 500
-		expired := errors.Is(err, errSessionGone)
+		return err
+	}
+	return l.follow(ctx)
+}
+
+// follow tails until ctx ends. Once it was connected it waits for what goes
+// away and goes on where it was: a session is good for many connections, a
+// place in the log for many sessions.
+func (l *logsCommand) follow(ctx context.Context) error {
+	address, place := "", ""
+	connected, told, gone := false, false, false
+	for {
+		var err error
+		if address == "" {
+			address, err = l.session(ctx)
+		}
+		if err == nil {
+			place, err = l.read(ctx, address, place)
+		}
 		switch {
 		case ctx.Err() != nil:
 			return ctx.Err()
-		case !l.tail || place == "" && !expired && !told, !broken && !expired:
+		case err == nil:
+			connected, told, gone = true, false, false
+		case errors.Is(err, errSessionGone) && !gone:
+			address, gone = "", true
+		case !connected || refused(err):
 			return err
-		case !told && !expired:
-			l.say(" !    The log is not there just now (%v); waiting for it.", err)
+		case !told:
+			l.say(" !    The log is away (%v). Waiting for it.", err)
 			told = true
 		}
 		select {
@@ -93,7 +105,16 @@ func (l *logsCommand) show(ctx context.Context, _ []string) error {
 	}
 }
 
-var errSessionGone = errors.New("The log session has ended. Run `hoist logs` again.")
+// refused reports whether a request failed for good, not for now.
+func refused(err error) bool {
+	e, ok := hoist.AsError(err)
+	return ok && e.Status/100 == 4 && e.Status != http.StatusTooManyRequests || errors.Is(err, errSessionGone)
+}
+
+var (
+	errSessionGone = errors.New("The log session has ended. Run `hoist logs` again.")
+	errSilence     = fmt.Errorf("nothing came for %s", logSilence)
+)
 
 // session makes a log session and returns its URL.
 func (l *logsCommand) session(ctx context.Context) (string, error) {
@@ -114,8 +135,8 @@ func (l *logsCommand) session(ctx context.Context) (string, error) {
 // read prints what a session's URL sends after a place in the stream until it
 // ends, and returns the new place.
 func (l *logsCommand) read(ctx context.Context, address, place string) (string, error) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
 		return place, err
@@ -136,9 +157,13 @@ func (l *logsCommand) read(ctx context.Context, address, place string) (string, 
 		text, _ := io.ReadAll(io.LimitReader(res.Body, 1000))
 		return place, &hoist.Error{ID: "logs", Message: strings.TrimSpace(string(text)), Status: res.StatusCode}
 	}
-	silence := time.AfterFunc(logSilence, cancel)
+	silence := time.AfterFunc(logSilence, func() { cancel(errSilence) })
 	defer silence.Stop()
-	return readEvents(res.Body, place, func() { silence.Reset(logSilence) }, l.line)
+	place, err = readEvents(res.Body, place, func() { silence.Reset(logSilence) }, l.line)
+	if ctx.Err() != nil {
+		err = context.Cause(ctx)
+	}
+	return place, err
 }
 
 // line prints one line of the log.

@@ -73,9 +73,9 @@ func (t *target) on(body func(ctx context.Context, args []string) error) func(*c
 			return err
 		}
 		if near := nearest(t.app, t.appNames(cmd.Context())); near != "" && near != t.app {
-			return errors.New("Couldn't find the app " + t.app + ".\nDid you mean " + near + "?")
+			return errors.New("Couldn't find that app (" + t.app + ").\nDid you mean " + near + "?")
 		}
-		return errors.New("Couldn't find the app " + t.app + ".\n`hoist apps` lists those you may use.")
+		return errors.New("Couldn't find that app (" + t.app + ").\n`hoist apps` lists those you may use.")
 	}
 }
 

@@ -18,6 +18,7 @@ type app struct {
 	Stack       ref        `json:"stack"`
 	WebURL      string     `json:"web_url"`
 	GitURL      string     `json:"git_url"`
+	SSHURL      string     `json:"ssh_git_url"` // hoist's own
 	Maintenance bool       `json:"maintenance"`
 	SlugSize    *int64     `json:"slug_size"`
 	RepoSize    *int64     `json:"repo_size"`

@@ -26,13 +26,19 @@ func init() {
 // logsComponent is the component with its place in the registry.
 type logsComponent struct {
 	*logs.Server
-	addr string
-	g    *ground
+	address string
+	g       *ground
 }
 
 func (c *logsComponent) Run(ctx context.Context) error {
-	go c.g.DB.KeepRegistered(ctx, c.g.Bus, postgres.Registration{
-		ID: hoist.NewID(), Type: hoist.ComponentLogs, Address: c.addr,
-	})
+	ctx, cancel := context.WithCancel(ctx)
+	gone := make(chan struct{})
+	go func() {
+		defer close(gone)
+		c.g.DB.KeepRegistered(ctx, c.g.Bus, postgres.Registration{
+			ID: hoist.NewID(), Type: hoist.ComponentLogs, Address: c.address,
+		})
+	}()
+	defer func() { cancel(); <-gone }()
 	return c.Server.Run(ctx)
 }
