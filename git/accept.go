@@ -20,7 +20,6 @@ type pushing struct {
 	before  hoist.Repo // as git advertised it, or newer
 	env     []string   // for git, to see the quarantine
 	say     func(text string)
-	moved   bool // refs were moved
 }
 
 // accept makes a push last, or says why not: it deploys main and master and
@@ -64,7 +63,6 @@ func (p *pushing) accept(ctx context.Context, updates []hoist.RefUpdate) error {
 			p.say("Pushed to non-main branch, skipping build.\n")
 		}
 	}
-	p.moved = err == nil
 	if errors.Is(err, hoist.ErrConflict) {
 		return refuse("The repository was changed meanwhile. Run git fetch, then push again.")
 	}
@@ -102,10 +100,13 @@ func pushLock(appID hoist.ID) string { return "push " + appID }
 // their lock, so nobody waits for them any more. What is already being
 // released is waited for.
 func (p *pushing) endOrphans(ctx context.Context) error {
-	for {
+	for began := time.Now(); ; {
 		orphans, err := p.DB.OpenPushedBuilds(ctx, p.app.ID)
 		if err != nil || len(orphans) == 0 {
 			return err
+		}
+		if time.Since(began) > p.PushWait {
+			return refuse("An earlier push to %s is still being released after %s. Push again when it is done.", p.app.Name, p.PushWait)
 		}
 		for _, id := range orphans {
 			if err := p.DB.CancelPushedBuild(ctx, id, "Its push was interrupted and another one came."); err != nil {

@@ -1,6 +1,8 @@
 package git
 
 import (
+	"context"
+	"errors"
 	"strings"
 
 	"github.com/hoist-sh/hoist"
@@ -51,8 +53,21 @@ func appName(path string) (name string, ok bool) {
 	return name, hoist.AppName.MatchString(name)
 }
 
-// noSuchApp is the one answer for an app that does not exist and for one that
-// belongs to somebody else. The path is the client's own; what could steer a
+// appAt returns the app that a path means, if the account may work on it. An
+// app that does not exist and one of somebody else's look the same.
+func (s *Server) appAt(ctx context.Context, account hoist.Account, path string) (hoist.App, error) {
+	name, ok := appName(path)
+	if !ok {
+		return hoist.App{}, refusal(noSuchApp(path))
+	}
+	app, err := s.DB.AppOf(ctx, account.ID, name)
+	if errors.Is(err, hoist.ErrNotFound) {
+		err = refusal(noSuchApp(path))
+	}
+	return app, err
+}
+
+// noSuchApp is the answer to a path that means no app one may work on. The path is the client's own; what could steer a
 // terminal is left out.
 func noSuchApp(path string) string {
 	name, _ := appName(path)

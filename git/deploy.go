@@ -9,6 +9,9 @@ import (
 	"github.com/hoist-sh/hoist"
 )
 
+// subjectKept is how much of a commit's subject is kept, in bytes.
+const subjectKept = 500
+
 // errDraining ends what waits for a build when this process has to end.
 var errDraining = refuse("The platform's git process is being replaced. The build goes on without this terminal;\n" +
 	"`hoist releases` shows how it ends.")
@@ -28,7 +31,8 @@ func (p *pushing) deploy(ctx context.Context, push hoist.Push, commit string) er
 	if err != nil {
 		return err
 	}
-	build.SourceDescription = strings.ToValidUTF8(strings.TrimSpace(string(subject)), "?")
+	subject = subject[:min(len(subject), subjectKept)]
+	build.SourceDescription = strings.ToValidUTF8(strings.TrimSpace(string(subject)), "")
 	build.SourceKey = buildPrefix + build.ID + sourceName
 	if build.SourceChecksum, err = p.storeSource(ctx, build.SourceKey, commit); err != nil {
 		return err

@@ -35,7 +35,7 @@ type Database interface {
 	PrepareRepo(ctx context.Context, appID hoist.ID, head string) (hoist.Repo, error)
 	MoveRefs(ctx context.Context, appID hoist.ID, push hoist.Push) error
 	ReplacePacks(ctx context.Context, appID hoist.ID, generation int64, pack hoist.Pack) error
-	LiveRepoBlobs(ctx context.Context) (map[string]bool, error)
+	LivePacks(ctx context.Context) (map[string]bool, error)
 
 	InsertPushedBuild(ctx context.Context, b hoist.Build) error
 	PushedBuild(ctx context.Context, id hoist.ID) (hoist.Build, string, error)

@@ -16,8 +16,8 @@ import (
 
 const (
 	compactAfter = 20        // packs of a repository
-	sweepEvery   = time.Hour // unneeded blobs
-	orphanAge    = time.Hour // younger blobs may belong to a push that is being taken
+	sweepEvery   = time.Hour // unneeded packs
+	orphanAge    = time.Hour // younger packs may belong to a push that is being taken
 	tidyEvery    = time.Minute
 )
 
@@ -40,7 +40,7 @@ func (s *Server) keepHouse(ctx context.Context) {
 		case <-tidy.C:
 		case <-sweep.C:
 			if err := s.sweep(ctx, time.Now().Add(-orphanAge)); err != nil && ctx.Err() == nil {
-				s.Log.Warn("could not remove unneeded blobs", "err", err)
+				s.Log.Warn("could not remove unneeded packs", "err", err)
 			}
 		}
 	}
@@ -136,24 +136,22 @@ func (s *Server) repack(ctx context.Context, appID hoist.ID) error {
 	return s.DB.ReplacePacks(ctx, appID, m.repo.Generation, *pack)
 }
 
-// sweep removes packs and sources older than before that nothing refers to:
-// those of rejected pushes, ended builds, compacted repositories, destroyed
-// apps and killed processes.
+// sweep removes packs older than before that nothing refers to: those of
+// rejected pushes, compacted repositories, destroyed apps and killed
+// processes. Sources belong to the builds, and compile collects them.
 func (s *Server) sweep(ctx context.Context, before time.Time) error {
 	var old []string
-	for _, prefix := range []string{repoPrefix, buildPrefix} {
-		err := s.Blobs.List(ctx, prefix, func(b hoist.BlobInfo) error {
-			if b.ModTime.Before(before) && (prefix == repoPrefix || strings.HasSuffix(b.Key, sourceName)) {
-				old = append(old, b.Key)
-			}
-			return nil
-		})
-		if err != nil {
-			return err
+	err := s.Blobs.List(ctx, repoPrefix, func(b hoist.BlobInfo) error {
+		if b.ModTime.Before(before) {
+			old = append(old, b.Key)
 		}
+		return nil
+	})
+	if err != nil {
+		return err
 	}
 	// Asked for after the list was made: nothing old becomes needed again.
-	live, err := s.DB.LiveRepoBlobs(ctx)
+	live, err := s.DB.LivePacks(ctx)
 	if err != nil {
 		return err
 	}

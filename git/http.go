@@ -109,11 +109,7 @@ func (s *Server) identify(r *http.Request) (hoist.Account, hoist.App, error) {
 	if err != nil {
 		return account, hoist.App{}, err
 	}
-	name, _ := appName(r.PathValue("repo"))
-	app, err := s.DB.AppOf(r.Context(), account.ID, name)
-	if errors.Is(err, hoist.ErrNotFound) {
-		err = refusal(noSuchApp(r.PathValue("repo")))
-	}
+	app, err := s.appAt(r.Context(), account, r.PathValue("repo"))
 	return account, app, err
 }
 

@@ -60,9 +60,6 @@ func (s *session) push(ctx context.Context, m *mirror) error {
 	err = s.talk(ctx, config, []string{hookEnv + "=3"}, []*os.File{theirs}, append(args, scratch.dir)...)
 	cancel() // no hook goes on without its git
 	<-answered
-	if p.moved {
-		s.background(func(ctx context.Context) { s.compact(ctx, s.app.ID) })
-	}
 	return err
 }
 

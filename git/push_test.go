@@ -304,8 +304,9 @@ func TestSourceIsWhatACheckoutHas(t *testing.T) {
 	ann.git(dir, "push", s.sshURL("shop"), "main")
 	ann.git(dir, "push", s.sshURL("shop"), "main:master")
 	var sums []string
-	err := w.blobs.List(t.Context(), "builds/", func(b hoist.BlobInfo) error {
-		r, _, err := w.blobs.Get(t.Context(), b.Key)
+	blobs := openBlobs(t, w.blobs(hoist.ComponentGit))
+	err := blobs.List(t.Context(), "builds/", func(b hoist.BlobInfo) error {
+		r, _, err := blobs.Get(t.Context(), b.Key)
 		if err != nil {
 			return err
 		}

@@ -32,6 +32,10 @@ func (s *session) run(ctx context.Context) error {
 	}
 	defer mirror.close()
 	if s.service == receivePack && !s.advertise {
+		defer s.background(func(ctx context.Context) {
+			s.compact(ctx, s.app.ID)
+			s.cache.evict()
+		})
 		return s.push(ctx, mirror)
 	}
 	args := []string{string(s.service), "--strict"}

@@ -121,11 +121,7 @@ func (s *Server) sshCommand(conn ssh.Session, account hoist.Account) error {
 	if err != nil {
 		return err
 	}
-	name, _ := appName(path)
-	app, err := s.DB.AppOf(conn.Context(), account.ID, name)
-	if errors.Is(err, hoist.ErrNotFound) {
-		return refusal(noSuchApp(path))
-	}
+	app, err := s.appAt(conn.Context(), account, path)
 	if err != nil {
 		return err
 	}

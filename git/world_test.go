@@ -8,8 +8,6 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"fmt"
-	"log/slog"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -21,6 +19,8 @@ import (
 
 	"github.com/hoist-sh/hoist"
 	"github.com/hoist-sh/hoist/git"
+	"github.com/hoist-sh/hoist/nats"
+	"github.com/hoist-sh/hoist/nats/natstest"
 	"github.com/hoist-sh/hoist/postgres"
 	"github.com/hoist-sh/hoist/postgres/postgrestest"
 	"github.com/jackc/pgx/v5"
@@ -28,8 +28,15 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	if filepath.Base(os.Args[0]) == git.HookName {
+	switch {
+	case filepath.Base(os.Args[0]) == git.HookName:
 		os.Exit(git.Hook(os.Stdin, os.Stderr))
+	case os.Getenv("GIT_TEST_SERVER") != "":
+		if err := serverProcess(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
 	}
 	os.Exit(m.Run())
 }
@@ -40,9 +47,10 @@ type world struct {
 	t     *testing.T
 	api   *postgres.DB
 	roles *postgrestest.Roles
+	nats  *natstest.Server
 	bus   hoist.Bus
-	blobs hoist.Blobs
-	home  string // of the clients
+	blobs func(user string) string // BLOB_URL
+	home  string                   // of the clients
 
 	builders sync.WaitGroup
 	finish   chan struct{} // lets one slow build go on
@@ -51,7 +59,13 @@ type world struct {
 func newWorld(t *testing.T) *world {
 	t.Parallel()
 	w := &world{t: t, home: t.TempDir(), finish: make(chan struct{})}
-	w.bus, w.blobs = newMemBus(), dirBlobs(t.TempDir())
+	w.nats = natstest.New(t)
+	seed := w.nats.Bus(nats.ComponentSeed)
+	if err := seed.EnsureStreams(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	w.bus = w.nats.Bus(hoist.ComponentAPI)
+	w.blobs = blobStore(t)
 	w.api, w.roles = postgrestest.New(t)
 	ctx, stop := context.WithCancel(context.Background())
 	t.Cleanup(func() { stop(); w.builders.Wait() })
@@ -99,62 +113,6 @@ func (p *person) app(name string) hoist.ID {
 	id := hoist.NewID()
 	p.w.exec(`INSERT INTO apps (id, name, owner_id, stack, region) VALUES ($1, $2, $3, 'host', 'local')`, id, name, p.id)
 	return id
-}
-
-// server is a running git component.
-type server struct {
-	w         *world
-	dir       string
-	ssh, http string
-	stop      func()
-}
-
-func (w *world) server(change ...func(*git.Config)) *server {
-	w.t.Helper()
-	s := &server{w: w, dir: w.t.TempDir(), ssh: freeAddr(w.t), http: freeAddr(w.t)}
-	self, _ := os.Executable()
-	registered := make(chan struct{})
-	c := git.Config{
-		DB: w.roles.Open("git"), Bus: w.bus, Blobs: w.blobs,
-		Public: hoist.Public{Domain: "example.test", SSH: 22},
-		Log:    slog.New(slog.NewTextHandler(w.t.Output(), nil)),
-		Dir:    s.dir, Hook: self, SSH: s.ssh, HTTP: s.http,
-		Register: func(ctx context.Context, _ string) { close(registered); <-ctx.Done() },
-	}
-	for _, f := range change {
-		f(&c)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- git.New(c).Run(ctx) }()
-	s.stop = sync.OnceFunc(func() {
-		cancel()
-		if err := <-done; err != nil {
-			w.t.Error(err)
-		}
-	})
-	w.t.Cleanup(s.stop)
-	select {
-	case <-registered:
-	case <-time.After(20 * time.Second):
-		w.t.Fatal("git component does not start")
-	}
-	return s
-}
-
-func freeAddr(t *testing.T) string {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
-}
-
-// The two doors.
-func (s *server) sshURL(app string) string { return "ssh://git@" + s.ssh + "/" + app + ".git" }
-func (s *server) httpURL(p *person, app string) string {
-	return "http://x:" + p.token + "@" + s.http + "/" + app + ".git"
 }
 
 // command is a client's process of this person.

@@ -88,17 +88,15 @@ func (db *DB) ReplacePacks(ctx context.Context, appID hoist.ID, generation int64
 	return err
 }
 
-// LiveRepoBlobs returns the keys of all blobs that repositories and builds
-// under way still need: packs and sources.
-func (db *DB) LiveRepoBlobs(ctx context.Context) (map[string]bool, error) {
+// LivePacks returns the keys of all packs that repositories and pushes under
+// way need.
+func (db *DB) LivePacks(ctx context.Context) (map[string]bool, error) {
 	// One statement, so that a push that is released meanwhile is seen before
 	// or after, not missed.
 	rows, err := db.Pool.Query(ctx, `
 		SELECT p->>'key' FROM repos, jsonb_array_elements(packs) p
 		UNION ALL
-		SELECT push->'pack'->>'key' FROM builds WHERE finished_at IS NULL AND push->'pack'->>'key' IS NOT NULL
-		UNION ALL
-		SELECT source_key FROM builds WHERE finished_at IS NULL AND source_key <> ''`)
+		SELECT push->'pack'->>'key' FROM builds WHERE finished_at IS NULL AND push->'pack'->>'key' IS NOT NULL`)
 	if err != nil {
 		return nil, err
 	}
