@@ -10,7 +10,6 @@ import (
 
 	"github.com/hoist-sh/hoist"
 	"github.com/hoist-sh/hoist/api"
-	"github.com/hoist-sh/hoist/postgres"
 )
 
 func init() {
@@ -27,29 +26,9 @@ func init() {
 			server := api.New(l, api.Config{
 				DB: g.DB, Bus: g.Bus, Blobs: g.Blobs, Public: g.Public, Stack: stackName(g.env), SigningKey: key[:], Log: g.Log,
 			})
-			return &apiComponent{server, l.Addr().String(), g}, nil
+			return registered{server, g, hoist.ComponentAPI, l.Addr().String()}, nil
 		},
 	})
-}
-
-// apiComponent is the component with its place in the registry.
-type apiComponent struct {
-	*api.Server
-	address string
-	g       *ground
-}
-
-func (c *apiComponent) Run(ctx context.Context) error {
-	ctx, cancel := context.WithCancel(ctx)
-	gone := make(chan struct{})
-	go func() {
-		defer close(gone)
-		c.g.DB.KeepRegistered(ctx, c.g.Bus, postgres.Registration{
-			ID: hoist.NewID(), Type: hoist.ComponentAPI, Address: c.address,
-		})
-	}()
-	defer func() { cancel(); <-gone }()
-	return c.Server.Run(ctx)
 }
 
 // stackName is HOIST_STACK or, as the stack is the host's own system

@@ -7,7 +7,6 @@ import (
 
 	"github.com/hoist-sh/hoist"
 	"github.com/hoist-sh/hoist/git"
-	"github.com/hoist-sh/hoist/postgres"
 	"github.com/spf13/cobra"
 )
 
@@ -51,9 +50,7 @@ func newGit(_ context.Context, g *ground) (hoist.Component, error) {
 		HTTP:    g.listenAddr(),
 		HostKey: g.env("HOIST_SSH_HOST_KEY"),
 		Register: func(ctx context.Context, address string) {
-			g.DB.KeepRegistered(ctx, g.Bus, postgres.Registration{
-				ID: hoist.NewID(), Type: hoist.ComponentGit, Address: address,
-			})
+			g.register(ctx, hoist.ComponentGit, address)
 		},
 	}), nil
 }

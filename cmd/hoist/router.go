@@ -7,7 +7,6 @@ import (
 	"net"
 
 	"github.com/hoist-sh/hoist"
-	"github.com/hoist-sh/hoist/postgres"
 	"github.com/hoist-sh/hoist/router"
 	"github.com/hoist-sh/hoist/socket"
 )
@@ -51,7 +50,7 @@ func buildRouter(_ context.Context, g *ground) (hoist.Component, error) {
 	if err != nil {
 		return nil, err
 	}
-	return routerProcess{r, g, cfg.Status.Addr().String()}, nil
+	return registered{r, g, hoist.ComponentRouter, cfg.Status.Addr().String()}, nil
 }
 
 // openSocket returns the listener that was handed over under this name, or one
@@ -61,18 +60,4 @@ func openSocket(name, address string, port int) (net.Listener, error) {
 		return nil, nil
 	}
 	return socket.Listen(name, cmp.Or(address, fmt.Sprintf(":%d", port)))
-}
-
-// routerProcess is a router and its row among the components.
-type routerProcess struct {
-	*router.Router
-	g      *ground
-	status string // address of /healthz
-}
-
-func (p routerProcess) Run(ctx context.Context) error {
-	row, cancel := context.WithCancel(ctx)
-	defer cancel()
-	go p.g.DB.KeepRegistered(row, p.g.Bus, postgres.Registration{ID: hoist.NewID(), Type: hoist.ComponentRouter, Address: p.status})
-	return p.Router.Run(ctx)
 }

@@ -12,7 +12,6 @@ import (
 
 	"github.com/hoist-sh/hoist"
 	"github.com/hoist-sh/hoist/oci"
-	"github.com/hoist-sh/hoist/postgres"
 	"github.com/hoist-sh/hoist/runtime"
 	"golang.org/x/sys/unix"
 )
@@ -71,32 +70,23 @@ func buildRuntime(_ context.Context, g *ground) (hoist.Component, error) {
 		Name: cmp.Or(g.env("HOIST_ENGINE"), "hoist"), Dir: filepath.Join(dir, "engine"), Network: network,
 		Runtime: g.env("HOIST_OCI_RUNTIME"), Stack: g.env("HOIST_STACK"), Binary: binary, Log: g.Log,
 	}
-	return &registeredRuntime{g: g, cfg: cfg, oci: ociCfg}, nil
+	return registered{&engineRuntime{g, cfg, ociCfg}, g, hoist.ComponentRuntime, ""}, nil
 }
 
-// registeredRuntime has an engine and a row in components while it runs. The
-// engine's directory is made its own in Run: a predecessor may still be ending.
-type registeredRuntime struct {
+// engineRuntime is a runtime with an engine, which is made only in Run: a
+// predecessor on its directory may still be ending.
+type engineRuntime struct {
 	g   *ground
 	cfg runtime.Config
 	oci oci.Config
 }
 
-func (r *registeredRuntime) Run(ctx context.Context) error {
+func (r *engineRuntime) Run(ctx context.Context) error {
 	engine, err := oci.New(r.oci)
 	if err != nil {
 		return err
 	}
 	defer engine.Close()
-	registering, stop := context.WithCancel(ctx)
-	registered := make(chan struct{})
-	go func() {
-		defer close(registered)
-		r.g.DB.KeepRegistered(registering, r.g.Bus, postgres.Registration{
-			ID: hoist.NewID(), Type: hoist.ComponentRuntime,
-		})
-	}()
-	defer func() { stop(); <-registered }()
 	return runtime.New(r.cfg, r.g.DB, r.g.Bus, r.g.Blobs, engine, r.g.Log).Run(ctx)
 }
 
