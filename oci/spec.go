@@ -13,9 +13,7 @@ import (
 
 // What bash runs, with the command as $1 (https://devcenter.heroku.com/articles/dynos#startup).
 const (
-	// Descriptor 3 is the gate: Start writes a line to it, or is dead.
-	profile = `read -ru 3 || exit; exec 3<&-
-for f in /app/.profile.d/*.sh; do [ -f "$f" ] && . "$f"; done; [ -f /app/.profile ] && . /app/.profile
+	profile = passGate + `for f in /app/.profile.d/*.sh; do [ -f "$f" ] && . "$f"; done; [ -f /app/.profile ] && . /app/.profile
 `
 	// A command becomes the first process itself, if it is a simple one.
 	runDyno = profile + `exec bash -c "$1"`

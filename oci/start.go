@@ -85,15 +85,21 @@ func (e *Engine) start(ctx context.Context, c *container, spec hoist.ContainerSp
 	if err := os.WriteFile(filepath.Join(c.dir, "config.json"), config, 0o600); err != nil {
 		return fmt.Errorf("oci: %w", err)
 	}
-	// The container's first process waits at the gate for its network; if we
-	// die before we open it, so does the process.
-	wait, gate, err := os.Pipe()
+	g, err := newGate()
 	if err != nil {
-		return fmt.Errorf("oci: %w", err)
+		return err
 	}
-	defer gate.Close()
-	pid, err := e.run(ctx, c, spec, l, wait)
-	wait.Close()
+	defer g.close()
+	done, err := e.run(ctx, c, spec, l, g.theirs)
+	if err != nil {
+		return err
+	}
+	g.theirs.Close()
+	refused := e.admit(ctx, c, g)
+	if refused != nil {
+		g.close()
+	}
+	pid, err := done()
 	if err != nil {
 		return err
 	}
@@ -101,21 +107,12 @@ func (e *Engine) start(ctx context.Context, c *container, spec hoist.ContainerSp
 		return err
 	}
 	go e.supervise(c)
+	if refused != nil {
+		return refused
+	}
 	e.keepSeccomp(c.ID)
-	if err := e.network.connect(pid, c.IP); err != nil {
-		return err
-	}
-	if err := e.firewall.allow(c.IP, c.Egress); err != nil {
-		return err
-	}
 	c.mu.Lock()
-	c.StartedAt, c.PidStart = time.Now(), c.process.start
-	c.mu.Unlock()
-	if _, err := gate.WriteString("go\n"); err != nil {
-		return fmt.Errorf("oci: container ended before its command: %w", err)
-	}
-	c.mu.Lock()
-	c.Pid = pid
+	c.Pid, c.PidStart = pid, c.process.start
 	err = c.save()
 	c.mu.Unlock()
 	if err != nil {
@@ -125,48 +122,71 @@ func (e *Engine) start(ctx context.Context, c *container, spec hoist.ContainerSp
 	return nil
 }
 
+// admit connects the process at the gate to the network and lets it go on.
+func (e *Engine) admit(ctx context.Context, c *container, g *gate) error {
+	pid, err := g.arrival(ctx)
+	if err != nil {
+		return err
+	}
+	if err := e.network.connect(pid, c.IP); err != nil {
+		return err
+	}
+	if err := e.firewall.allow(c.IP, c.Egress); err != nil {
+		return err
+	}
+	c.StartedAt = time.Now()
+	return g.open()
+}
+
 // run makes the standard streams and has the runtime start the container.
-func (e *Engine) run(ctx context.Context, c *container, spec hoist.ContainerSpec, l *layers, wait *os.File) (int, error) {
+func (e *Engine) run(ctx context.Context, c *container, spec hoist.ContainerSpec, l *layers, gate *os.File) (done func() (int, error), err error) {
 	uid := int(firstID(c.IP)) + dynoUID
 	switch {
 	case spec.TTY:
 		console, err := newConsole(l.dir)
 		if err != nil {
-			return 0, err
+			return nil, err
 		}
-		defer console.close()
-		pid, err := e.runtime.start(ctx, c.ID, c.dir, console.path, stdio{}, wait)
+		made, err := e.runtime.start(ctx, c.ID, c.dir, console.path, stdio{}, gate)
 		if err != nil {
-			return 0, err
+			console.close()
+			return nil, err
 		}
-		master, err := console.receive(spec.Env)
-		if err != nil {
-			return 0, err
-		}
-		c.stream = newStream(master, master, func() { e.hangUp(c) })
-		return pid, nil
+		return func() (int, error) {
+			defer console.close()
+			pid, err := made()
+			if err != nil {
+				return 0, err
+			}
+			master, err := console.receive(spec.Env)
+			if err != nil {
+				return 0, err
+			}
+			c.stream = newStream(master, master, func() { e.hangUp(c) })
+			return pid, nil
+		}, nil
 	case spec.Attach:
 		in, out, std, err := makePipes(uid)
 		if err != nil {
-			return 0, fmt.Errorf("oci: make pipes: %w", err)
+			return nil, fmt.Errorf("oci: make pipes: %w", err)
 		}
 		defer std[0].Close()
 		defer std[1].Close()
 		c.stream = newStream(in, out, func() { e.hangUp(c) })
-		return e.runtime.start(ctx, c.ID, c.dir, "", std, wait)
+		return e.runtime.start(ctx, c.ID, c.dir, "", std, gate)
 	default:
 		out, pipe, err := makeOutput(c.dir, uid)
 		if err != nil {
-			return 0, err
+			return nil, err
 		}
 		defer pipe.Close()
 		c.out = out
 		null, err := os.Open(os.DevNull)
 		if err != nil {
-			return 0, err
+			return nil, err
 		}
 		defer null.Close()
-		return e.runtime.start(ctx, c.ID, c.dir, "", stdio{null, pipe, pipe}, wait)
+		return e.runtime.start(ctx, c.ID, c.dir, "", stdio{null, pipe, pipe}, gate)
 	}
 }
 

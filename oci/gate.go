@@ -1,0 +1,77 @@
+package oci
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// gate is where a container's first process waits until its network is there. It
+// says that it has come, which tells its pid before the runtime does,
+// since that still has to tidy up. If we die the process sees the end and goes.
+type gate struct {
+	ours   *net.UnixConn
+	theirs *os.File // to be descriptor 3 of the process
+}
+
+// passGate is the process's side, in bash.
+const passGate = "echo >&3; read -ru 3 || exit; exec 3<&-\n"
+
+func newGate() (*gate, error) {
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("oci: socketpair: %w", err)
+	}
+	ours, theirs := os.NewFile(uintptr(fds[0]), "gate"), os.NewFile(uintptr(fds[1]), "gate")
+	defer ours.Close()
+	err = unix.SetsockoptInt(fds[0], unix.SOL_SOCKET, unix.SO_PASSCRED, 1)
+	if err == nil {
+		var conn net.Conn
+		if conn, err = net.FileConn(ours); err == nil {
+			return &gate{ours: conn.(*net.UnixConn), theirs: theirs}, nil
+		}
+	}
+	theirs.Close()
+	return nil, fmt.Errorf("oci: socketpair: %w", err)
+}
+
+// arrival waits for the process and returns its pid. It fails when nobody can
+// come any more, for which theirs must have been closed.
+func (g *gate) arrival(ctx context.Context) (int, error) {
+	stop := context.AfterFunc(ctx, func() { g.ours.SetReadDeadline(time.Unix(1, 0)) })
+	defer stop()
+	data, oob := make([]byte, 16), make([]byte, unix.CmsgSpace(unix.SizeofUcred))
+	n, oobn, _, _, err := g.ours.ReadMsgUnix(data, oob)
+	if ctx.Err() != nil {
+		return 0, ctx.Err()
+	}
+	if err != nil || n == 0 {
+		return 0, errors.New("oci: the container ended before its command began")
+	}
+	messages, err := unix.ParseSocketControlMessage(oob[:oobn])
+	if err != nil || len(messages) != 1 {
+		return 0, errors.New("oci: the container did not say who it is")
+	}
+	who, err := unix.ParseUnixCredentials(&messages[0])
+	if err != nil {
+		return 0, fmt.Errorf("oci: the container did not say who it is: %w", err)
+	}
+	return int(who.Pid), nil
+}
+
+func (g *gate) open() error {
+	if _, err := g.ours.Write([]byte("\n")); err != nil {
+		return fmt.Errorf("oci: the container ended before its command began: %w", err)
+	}
+	return nil
+}
+
+func (g *gate) close() {
+	g.ours.Close()
+	g.theirs.Close()
+}
