@@ -19,7 +19,7 @@ import (
 // goes wrong; others on the machine have other names.
 func traces(t testing.TB) []string {
 	t.Helper()
-	ours := regexp.MustCompile(fmt.Sprintf(`hoist-t(%s)\b|%s`, ourNumbers(), regexp.QuoteMeta(filepath.Dir(t.TempDir()))))
+	ours := regexp.MustCompile("hoist-" + testNames() + "|" + regexp.QuoteMeta(filepath.Dir(t.TempDir())))
 	var all []string
 	mounts, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {
@@ -46,14 +46,6 @@ func traces(t testing.TB) []string {
 	}
 	slices.Sort(all)
 	return all
-}
-
-func ourNumbers() string {
-	var numbers []string
-	for i := range 8 {
-		numbers = append(numbers, fmt.Sprint(os.Getpid()*8+i))
-	}
-	return strings.Join(numbers, "|")
 }
 
 // same fails unless the traces are soon those of before.

@@ -36,14 +36,18 @@ func TestMain(m *testing.M) {
 // config is that of an engine no other test has, nor another run of the tests.
 func config(t testing.TB) oci.Config {
 	t.Helper()
-	n := os.Getpid()*8 + int(names.next())
+	n := names.next()
+	net := (os.Getpid()*32 + n) % (1 << 13) // of the /22 networks in 10.128.0.0/9
 	return oci.Config{
-		Name:    fmt.Sprintf("t%d", n),
+		Name:    fmt.Sprintf("%s%d", testNames(), n),
 		Dir:     filepath.Join(t.TempDir(), "engine"),
-		Network: netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(128 + n/64%64), byte(n * 4), 0}), 22),
+		Network: netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(128 + net>>6), byte(net << 2), 0}), 22),
 		Log:     slog.New(slog.NewTextHandler(testWriter{t}, nil)),
 	}
 }
+
+// testNames is how the names of this process's engines begin.
+func testNames() string { return fmt.Sprintf("t%d-", os.Getpid()) }
 
 var names counter
 

@@ -1,0 +1,103 @@
+package oci
+
+import (
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestSlugOwnerAndDynoChangePlaces(t *testing.T) {
+	for _, owner := range []int{0, 1, 999, 1000, 1001, 65535} {
+		ids := map[int]int{}
+		for _, m := range swapIDs(owner, 1<<20) {
+			for i := range m.Size {
+				ids[m.ContainerID+i] = m.HostID + i
+			}
+		}
+		if len(ids) != uidRange || ids[owner] != 1<<20+dynoUID || ids[dynoUID] != 1<<20+owner || ids[7] == ids[8] {
+			t.Errorf("owner %d: %v", owner, swapIDs(owner, 1<<20))
+		}
+	}
+}
+
+func TestResolverIsFitForDynos(t *testing.T) {
+	text, servers := parseResolver("# x\nnameserver 127.0.0.53\nnameserver ::1\nnameserver\t10.0.0.1\nsearch a  b\nsortlist x\noptions ndots:2\n")
+	if string(text) != "nameserver 10.0.0.1\nsearch a b\noptions ndots:2\n" || !cmp.Equal(servers, []netip.Addr{netip.MustParseAddr("10.0.0.1")}, cmp.Comparer(func(a, b netip.Addr) bool { return a == b })) {
+		t.Fatalf("got %q, %v", text, servers)
+	}
+}
+
+func FuzzParseResolver(f *testing.F) {
+	f.Add("nameserver 1.2.3.4\nsearch x\n")
+	f.Add("nameserver\nnameserver 127.0.0.1\r\noptions\x00")
+	f.Fuzz(func(t *testing.T, conf string) {
+		text, servers := parseResolver(conf)
+		again, same := parseResolver(string(text))
+		if string(again) != string(text) || len(same) != len(servers) {
+			t.Fatalf("%q becomes %q, then %q", conf, text, again)
+		}
+	})
+}
+
+func TestSecretsAndPeopleAreNotInEtc(t *testing.T) {
+	from, to := t.TempDir(), filepath.Join(t.TempDir(), "etc")
+	for name, mode := range map[string]os.FileMode{
+		"shadow": 0o640, "ssl/certs/a.pem": 0o644, "ssl/private.key": 0o600, "hostname": 0o644, "apt/auth.conf": 0o644,
+	} {
+		path := filepath.Join(from, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte("x"), mode); err != nil {
+			t.Fatal(err)
+		}
+	}
+	passwd := "root:hash:0:0:root:/root:/bin/bash\nalice:x:1001:1001::/home/alice:/bin/sh\ntorn\nnobody:x:65534:65534::/:/bin/false\n"
+	if err := os.WriteFile(filepath.Join(from, "passwd"), []byte(passwd), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := makeEtc(from, to); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]bool{
+		"ssl/certs/a.pem": true, "nsswitch.conf": true, "shadow": false, "ssl/private.key": false, "hostname": false, "apt/auth.conf": false,
+	} {
+		if _, err := os.Stat(filepath.Join(to, name)); (err == nil) != want {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	got, err := os.ReadFile(filepath.Join(to, "passwd"))
+	if s := string(got); err != nil || strings.Contains(s, "alice") || strings.Contains(s, "hash") || strings.Count(s, "\n") != 3 {
+		t.Errorf("passwd: %s, %v", s, err)
+	}
+}
+
+func TestAddressesRestAndRunOut(t *testing.T) {
+	n, err := newNetwork(netip.MustParsePrefix("10.9.8.0/29"), "x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for range 6 {
+		ip, err := n.take(netip.Addr{})
+		if err != nil {
+			got = append(got, "none")
+			n.release(netip.MustParseAddr("10.9.8.3"))
+			continue
+		}
+		got = append(got, ip.String())
+	}
+	if want := []string{"10.9.8.2", "10.9.8.3", "10.9.8.4", "10.9.8.5", "10.9.8.6", "none"}; !cmp.Equal(got, want) {
+		t.Fatalf("got %v", got)
+	}
+	if ip, err := n.take(netip.Addr{}); err != nil || ip.String() != "10.9.8.3" {
+		t.Fatalf("got %v, %v", ip, err)
+	}
+}
+
+// DisableIdmap makes an engine work as on kernels before 5.19.
+func DisableIdmap(e *Engine) { e.idmap = false }
