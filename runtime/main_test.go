@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"os/signal"
 	"strings"
@@ -79,6 +80,7 @@ type platform struct {
 	tail  *nats.Bus // as logs
 	blobs *awayBlobs
 	url   string // BLOB_URL
+	wire  *wire  // between workers and the database; may be nil
 	owner hoist.ID
 }
 
@@ -123,7 +125,17 @@ func (p *platform) worker(t *testing.T, e hoist.Engine, adjust ...func(*runtime.
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	rt := runtime.New(cfg, p.roles.Open(hoist.ComponentRuntime), p.nats.Bus(hoist.ComponentRuntime), p.blobs, e, natstest.Log(t))
+	db := p.roles.Open(hoist.ComponentRuntime)
+	if p.wire != nil {
+		u, _ := url.Parse(p.roles.URL(hoist.ComponentRuntime))
+		u.Host = p.wire.l.Addr().String()
+		var err error
+		if db, err = postgres.Open(ctx, u.String()); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(db.Close)
+	}
+	rt := runtime.New(cfg, db, p.nats.Bus(hoist.ComponentRuntime), p.blobs, e, natstest.Log(t))
 	go func() { done <- rt.Run(ctx) }()
 	stop = sync.OnceFunc(func() {
 		cancel()
@@ -133,6 +145,53 @@ func (p *platform) worker(t *testing.T, e hoist.Engine, adjust ...func(*runtime.
 	})
 	t.Cleanup(func() { stop(); p.exec(t, `DELETE FROM workers`) })
 	return stop
+}
+
+// wire is a TCP connection to a database that can be cut.
+type wire struct {
+	to  string
+	l   net.Listener
+	mu  sync.Mutex
+	cut bool
+	all []net.Conn
+}
+
+func newWire(t *testing.T, to string) *wire {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &wire{to: to, l: l}
+	t.Cleanup(func() { w.set(true); l.Close() })
+	go func() {
+		for {
+			in, err := l.Accept()
+			if err != nil {
+				return
+			}
+			w.mu.Lock()
+			out, err := net.Dial("tcp", w.to)
+			if w.cut || err != nil {
+				in.Close()
+			} else {
+				w.all = append(w.all, in, out)
+				go io.Copy(in, out)
+				go io.Copy(out, in)
+			}
+			w.mu.Unlock()
+		}
+	}()
+	return w
+}
+
+func (w *wire) set(cut bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.cut = cut
+	for _, c := range w.all {
+		c.Close()
+	}
+	w.all = nil
 }
 
 // app is an app with a formation.

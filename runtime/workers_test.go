@@ -1,6 +1,7 @@
 package runtime_test
 
 import (
+	"net/url"
 	"os"
 	"strings"
 	"testing"
@@ -134,6 +135,35 @@ func TestWorkers(t *testing.T) {
 		a.logs("heroku[web.1]: Stopping: no worker had memory for its replacement beside it")
 		if body, err := a.get(); body != "web.1 v2" {
 			t.Error(body, err)
+		}
+	})
+	t.Run("while the database is away the dynos go on and nothing is started", func(t *testing.T) {
+		u, _ := url.Parse(p.roles.URL("runtime"))
+		p.wire = newWire(t, u.Host)
+		defer func() { p.wire = nil }()
+		e1, e2 := newHostEngine(t), newHostEngine(t)
+		p.worker(t, e1)
+		p.worker(t, e2)
+		a := p.app(t)
+		a.deploy(map[string]string{"web": web, "mortal": "exec sleep 1000"})
+		a.becomes("mortal.1 up, web.1 up")
+		mortal := a.dynos()[0].ID
+		p.wire.set(true)
+		for _, e := range []*hostEngine{e1, e2} {
+			e.Signal(t.Context(), mortal, 9)
+		}
+		time.Sleep(4 * time.Second) // longer than a worker may be silent
+		if _, err := a.get(); err != nil {
+			t.Error(err)
+		}
+		if n := e1.started("mortal.1") + e2.started("mortal.1"); n != 1 {
+			t.Errorf("mortal.1 was started %d times", n)
+		}
+		p.wire.set(false)
+		a.becomes("mortal.1 up, web.1 up")
+		time.Sleep(2 * time.Second)
+		if web, mortal := e1.started("web.1")+e2.started("web.1"), e1.started("mortal.1")+e2.started("mortal.1"); web != 1 || mortal != 2 {
+			t.Errorf("web.1 was started %d times, mortal.1 %d times", web, mortal)
 		}
 	})
 	t.Run("one directory has one worker", func(t *testing.T) {
