@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/hoist-sh/hoist"
@@ -9,26 +10,40 @@ import (
 
 type collectorDB interface {
 	// CollectReleases deletes all but the newest releases of each app, the
-	// current one and those in use kept.
+	// current one and those with dynos kept.
 	CollectReleases(ctx context.Context, keep int) error
+	// CollectSlugs deletes slugs that no release has, all but the newest of
+	// each app.
+	CollectSlugs(ctx context.Context, keep int) error
 	// CollectBuilds deletes all but the newest builds of each app, open ones
 	// kept.
 	CollectBuilds(ctx context.Context, keep int) error
-	// OpenSources lists the source archives that open builds need.
-	OpenSources(ctx context.Context) ([]string, error)
+	AppIDs(ctx context.Context) ([]hoist.ID, error)
+	SlugKeys(ctx context.Context) ([]string, error)
+	OpenBuilds(ctx context.Context) ([]hoist.Build, error)
 }
 
-// What is kept of each app. Slugs, caches and packs that nothing refers to any
-// more are collected by the components that made them.
+// Prefixes of the keys of blobs that are collected here. The packs of
+// repositories are git's business.
+const (
+	slugPrefix   = "slugs/"   // + app's ID, slug's ID
+	sourcePrefix = "sources/" // + account's ID; archives that clients upload
+	buildPrefix  = "builds/"  // + build's ID; what only the build uses
+	cachePrefix  = "caches/"  // + app's ID
+)
+
+// What is kept, of each app.
 const (
 	releasesKept = 500
+	slugsKept    = 20 // beside those of releases
 	buildsKept   = 100
 )
 
 const (
 	collectEvery = 10 * time.Minute
-	// sourceKept is how long builds can be made of an uploaded source archive.
-	sourceKept = 24 * time.Hour
+	// blobGrace is the age from which a blob that nothing refers to is garbage;
+	// younger ones may be about to be referred to.
+	blobGrace = 24 * time.Hour
 )
 
 // collect deletes what nobody needs any more, now and then, until ctx ends.
@@ -51,35 +66,93 @@ func (s *Server) collectOnce(ctx context.Context, now time.Time) error {
 	if err := s.DB.CollectReleases(ctx, releasesKept); err != nil {
 		return err
 	}
-	return s.collectSources(ctx, now)
+	if err := s.DB.CollectSlugs(ctx, slugsKept); err != nil {
+		return err
+	}
+	return s.collectBlobs(ctx, now)
 }
 
-func (s *Server) collectSources(ctx context.Context, now time.Time) error {
-	var old []string
-	err := s.Blobs.List(ctx, sourcePrefix, func(b hoist.BlobInfo) error {
-		if now.Sub(b.ModTime) > sourceKept {
-			old = append(old, b.Key)
-		}
-		return nil
-	})
-	if err != nil || old == nil {
-		return err
-	}
-	open, err := s.DB.OpenSources(ctx)
-	if err != nil {
-		return err
-	}
-	needed := map[string]bool{}
-	for _, key := range open {
-		needed[key] = true
-	}
-	for _, key := range old {
-		if needed[key] {
-			continue
-		}
-		if err := s.Blobs.Delete(ctx, key); err != nil {
+// collectBlobs deletes blobs that nothing in the database refers to. The blobs
+// are listed before the database is read: one that is referred to afterwards
+// is too young.
+func (s *Server) collectBlobs(ctx context.Context, now time.Time) error {
+	var blobs []hoist.BlobInfo
+	for _, prefix := range []string{slugPrefix, sourcePrefix, buildPrefix, cachePrefix} {
+		err := s.Blobs.List(ctx, prefix, func(b hoist.BlobInfo) error {
+			blobs = append(blobs, b)
+			return nil
+		})
+		if err != nil {
 			return err
 		}
 	}
+	needed, err := s.neededBlobs(ctx)
+	if err != nil {
+		return err
+	}
+	for _, b := range blobs {
+		if needed.has(b.Key, now.Sub(b.ModTime) < blobGrace) {
+			continue
+		}
+		if err := s.Blobs.Delete(ctx, b.Key); err != nil {
+			return err
+		}
+		s.Log.Info("deleted a blob that nothing refers to", "key", b.Key)
+	}
 	return nil
+}
+
+// neededBlobs is what the database refers to.
+type neededBlobs struct {
+	apps   map[hoist.ID]bool
+	builds map[hoist.ID]bool // open ones
+	keys   map[string]bool   // of slugs, and of open builds' sources
+}
+
+func (s *Server) neededBlobs(ctx context.Context) (neededBlobs, error) {
+	n := neededBlobs{map[hoist.ID]bool{}, map[hoist.ID]bool{}, map[string]bool{}}
+	builds, err := s.DB.OpenBuilds(ctx)
+	if err != nil {
+		return n, err
+	}
+	for _, b := range builds {
+		n.builds[b.ID] = true
+		n.keys[b.SourceKey] = true
+	}
+	slugs, err := s.DB.SlugKeys(ctx)
+	if err != nil {
+		return n, err
+	}
+	for _, key := range slugs {
+		n.keys[key] = true
+	}
+	apps, err := s.DB.AppIDs(ctx)
+	for _, id := range apps {
+		n.apps[id] = true
+	}
+	return n, err
+}
+
+// has reports whether a blob is needed. What belongs to an app that is gone is
+// garbage at once: IDs do not come again.
+func (n neededBlobs) has(key string, young bool) bool {
+	prefix, owner := splitKey(key)
+	switch prefix {
+	case cachePrefix:
+		return n.apps[owner]
+	case slugPrefix:
+		return n.apps[owner] && (young || n.keys[key])
+	case buildPrefix:
+		return young || n.builds[owner]
+	}
+	return young || n.keys[key]
+}
+
+// splitKey returns the prefix of a key and the ID that follows it:
+// "caches/ID.tar.zst", "slugs/ID/…".
+func splitKey(key string) (prefix, id string) {
+	prefix, rest, _ := strings.Cut(key, "/")
+	id, _, _ = strings.Cut(rest, "/")
+	id, _, _ = strings.Cut(id, ".")
+	return prefix + "/", id
 }
