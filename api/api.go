@@ -49,6 +49,9 @@ type Config struct {
 	Public hoist.Public
 	// Stack is the name of the only stack there is, e.g. "debian-12".
 	Stack string
+	// BuiltIn are the buildpacks that come with the platform: from each name
+	// people call them by, such as "heroku/go", to the one kept, "hoist/go".
+	BuiltIn map[string]string
 	// SigningKey signs the URLs of builds' output; the same for all API
 	// processes.
 	SigningKey []byte

@@ -214,6 +214,11 @@ func TestAppsAndWhatBelongsToThem(t *testing.T) {
 		if got.text("0.buildpack.url") != "hoist/go" || got.text("1.buildpack.name") != "b" || got.text("1.ordinal") != "1" {
 			t.Errorf("%s", got.body)
 		}
+		if got := e.want(200, "GET", "/buildpacks/heroku%2Fgo", ""); got.text("blob_url") != "hoist/go" {
+			t.Errorf("%s", got.body)
+		}
+		e.want(404, "GET", "/buildpacks/heroku%2Fcobol", "")
+		e.want(422, "PUT", path, `{"updates":[{"buildpack":"heroku/cobol"}]}`)
 		e.want(422, "PUT", path, `{"updates":[{"buildpack":"file:///etc/passwd"}]}`)
 		if e.want(200, "GET", path, "").size() != 2 {
 			t.Error("a refused change was applied")

@@ -2,9 +2,11 @@ package api
 
 import (
 	"context"
+	"maps"
+	"net/http"
 	"net/url"
 	"path"
-	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/hoist-sh/hoist"
@@ -56,7 +58,7 @@ func (s *Server) buildpackUpdate(c *call, a hoist.App) (any, error) {
 	for _, u := range in.Updates {
 		chosen = append(chosen, u.Buildpack)
 	}
-	list, err := parseBuildpacks(chosen)
+	list, err := s.parseBuildpacks(chosen)
 	if err != nil {
 		return nil, err
 	}
@@ -66,29 +68,40 @@ func (s *Server) buildpackUpdate(c *call, a hoist.App) (any, error) {
 	return showBuildpacks(list), nil
 }
 
-// builtIn is the short name of a buildpack that comes with the platform, which
-// takes the place of Heroku's of the same language. Heroku's CLI writes
-// urn:buildpack: before it.
-var builtIn = regexp.MustCompile(`^(?:urn:buildpack:)?(?:hoist|heroku)/([a-z][a-z0-9-]*)$`)
-
-// parseBuildpacks reads short names and URLs of buildpacks.
-func parseBuildpacks(chosen []string) ([]hoist.BuildpackInstallation, error) {
+// parseBuildpacks reads names of built-in buildpacks and URLs of others.
+// Heroku's CLI may write urn:buildpack: before a name.
+func (s *Server) parseBuildpacks(chosen []string) ([]hoist.BuildpackInstallation, error) {
 	if len(chosen) > buildpacksMost {
 		return nil, hoist.Invalid("An app may have %d buildpacks.", buildpacksMost)
 	}
 	var list []hoist.BuildpackInstallation
 	for i, text := range chosen {
-		b := hoist.BuildpackInstallation{Ordinal: i, URL: text, Name: text}
-		if m := builtIn.FindStringSubmatch(text); m != nil {
-			b.URL = "hoist/" + m[1]
-			b.Name = strings.TrimPrefix(text, "urn:buildpack:")
-		} else if u, err := url.Parse(text); err == nil && len(text) <= 2000 && u.Host != "" &&
-			(u.Scheme == "https" || u.Scheme == "http" || u.Scheme == "git") {
+		b := hoist.BuildpackInstallation{Ordinal: i, URL: text}
+		u, err := url.Parse(text)
+		if name, ok := s.BuiltIn[strings.TrimPrefix(text, "urn:buildpack:")]; ok {
+			b.URL, b.Name = name, name
+		} else if err == nil && len(text) <= 2000 && u.Host != "" && slices.Contains([]string{"https", "http", "git"}, u.Scheme) {
 			b.Name = strings.TrimSuffix(path.Base(u.Path), ".git")
 		} else {
-			return nil, hoist.Invalid("buildpack: %.100q is neither a built-in buildpack such as hoist/go nor the URL of a git repository or tar archive.", text)
+			return nil, hoist.Invalid("buildpack: %.100q is neither built in (%s) nor the URL of a git repository or tar archive.",
+				text, strings.Join(s.builtInNames(), ", "))
 		}
 		list = append(list, b)
 	}
 	return list, nil
+}
+
+func (s *Server) builtInNames() []string {
+	return slices.Compact(slices.Sorted(maps.Values(s.BuiltIn)))
+}
+
+// buildpackRegistry is where Heroku's CLI looks short names up, when
+// HEROKU_BUILDPACK_REGISTRY_URL leads it here.
+func (s *Server) buildpackRegistry(w http.ResponseWriter, r *http.Request) {
+	name, ok := s.BuiltIn[r.PathValue("name")]
+	if !ok {
+		s.fail(w, r, hoist.NotFound("buildpack"))
+		return
+	}
+	s.respond(w, r, map[string]string{"id": constantID("buildpack", name), "name": name, "blob_url": name}, nil)
 }

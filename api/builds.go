@@ -84,7 +84,7 @@ func (s *Server) buildRoutes(onApp func(string, string, appHandler)) {
 	onApp("DELETE", "/builds/{build}", s.buildCancel)
 	onApp("DELETE", "/build-cache", func(c *call, a hoist.App) (any, error) {
 		var keys []string
-		err := s.Blobs.List(c.Context(), "caches/"+a.ID, func(b hoist.BlobInfo) error {
+		err := s.Blobs.List(c.Context(), cachePrefix+a.ID, func(b hoist.BlobInfo) error {
 			keys = append(keys, b.Key)
 			return nil
 		})
@@ -142,7 +142,7 @@ func (s *Server) buildCreate(c *call, a hoist.App) (any, error) {
 			}
 			chosen = append(chosen, p.URL)
 		}
-		b.Buildpacks, err = parseBuildpacks(chosen)
+		b.Buildpacks, err = s.parseBuildpacks(chosen)
 	}
 	if err != nil {
 		return nil, err

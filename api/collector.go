@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"slices"
 	"strings"
 	"time"
 
@@ -23,6 +22,15 @@ type collectorDB interface {
 	SlugKeys(ctx context.Context) ([]string, error)
 	OpenBuilds(ctx context.Context) ([]hoist.Build, error)
 }
+
+// Prefixes of the keys of blobs that are collected here. The packs of
+// repositories are git's business.
+const (
+	slugPrefix   = "slugs/"   // + app's ID, slug's ID
+	sourcePrefix = "sources/" // + account's ID; archives that clients upload
+	buildPrefix  = "builds/"  // + build's ID; what only the build uses
+	cachePrefix  = "caches/"  // + app's ID
+)
 
 // What is kept, of each app.
 const (
@@ -45,10 +53,8 @@ func (s *Server) collect(ctx context.Context) error {
 		if err := s.collectOnce(ctx, time.Now()); err != nil && ctx.Err() == nil {
 			s.Log.Warn("cannot collect garbage", "err", err)
 		}
-		select {
-		case <-ctx.Done():
+		if !sleep(ctx, collectEvery) {
 			return ctx.Err()
-		case <-time.After(collectEvery):
 		}
 	}
 }
@@ -71,7 +77,7 @@ func (s *Server) collectOnce(ctx context.Context, now time.Time) error {
 // is too young.
 func (s *Server) collectBlobs(ctx context.Context, now time.Time) error {
 	var blobs []hoist.BlobInfo
-	for _, prefix := range []string{"slugs/", "sources/", "builds/", "caches/", "repos/"} {
+	for _, prefix := range []string{slugPrefix, sourcePrefix, buildPrefix, cachePrefix} {
 		err := s.Blobs.List(ctx, prefix, func(b hoist.BlobInfo) error {
 			blobs = append(blobs, b)
 			return nil
@@ -100,7 +106,7 @@ func (s *Server) collectBlobs(ctx context.Context, now time.Time) error {
 type neededBlobs struct {
 	apps   map[hoist.ID]bool
 	builds map[hoist.ID]bool // open ones
-	keys   map[string]bool   // of slugs and of open builds' sources and packs
+	keys   map[string]bool   // of slugs, and of open builds' sources
 }
 
 func (s *Server) neededBlobs(ctx context.Context) (neededBlobs, error) {
@@ -112,9 +118,6 @@ func (s *Server) neededBlobs(ctx context.Context) (neededBlobs, error) {
 	for _, b := range builds {
 		n.builds[b.ID] = true
 		n.keys[b.SourceKey] = true
-		if b.Push != nil && b.Push.Pack != nil {
-			n.keys[b.Push.Pack.Key] = true
-		}
 	}
 	slugs, err := s.DB.SlugKeys(ctx)
 	if err != nil {
@@ -130,24 +133,26 @@ func (s *Server) neededBlobs(ctx context.Context) (neededBlobs, error) {
 	return n, err
 }
 
-// has reports whether a blob is needed. Repositories and caches live as long
-// as their apps; what is in them is their components' business. What belongs
-// to an app that is gone is garbage at once: IDs do not come again.
+// has reports whether a blob is needed. What belongs to an app that is gone is
+// garbage at once: IDs do not come again.
 func (n neededBlobs) has(key string, young bool) bool {
-	kind, rest, _ := strings.Cut(key, "/")
-	owner := rest
-	if i := strings.IndexAny(rest, "/."); i >= 0 {
-		owner = rest[:i]
-	}
-	switch kind {
-	case "repos", "caches":
+	prefix, owner := splitKey(key)
+	switch prefix {
+	case cachePrefix:
 		return n.apps[owner]
-	case "slugs":
+	case slugPrefix:
 		return n.apps[owner] && (young || n.keys[key])
-	case "builds":
-		return young || n.builds[owner] || n.keys[key]
-	case "sources":
-		return young || n.keys[key] || slices.ContainsFunc(strings.Split(key, "/"), func(part string) bool { return n.builds[part] })
+	case buildPrefix:
+		return young || n.builds[owner]
 	}
-	return true
+	return young || n.keys[key]
+}
+
+// splitKey returns the prefix of a key and the ID that follows it:
+// "caches/ID.tar.zst", "slugs/ID/…".
+func splitKey(key string) (prefix, id string) {
+	prefix, rest, _ := strings.Cut(key, "/")
+	id, _, _ = strings.Cut(rest, "/")
+	id, _, _ = strings.Cut(id, ".")
+	return prefix + "/", id
 }

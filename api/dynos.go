@@ -14,7 +14,7 @@ type dynoDB interface {
 	RunDyno(ctx context.Context, d hoist.Dyno, limit int) (hoist.Dyno, error)
 	Dynos(ctx context.Context, appID hoist.ID) ([]hoist.Dyno, error)
 	Dyno(ctx context.Context, appID hoist.ID, identity string) (hoist.Dyno, error)
-	StopDynos(ctx context.Context, appID hoist.ID, identity, processType string) (int64, error)
+	StopDynos(ctx context.Context, appID hoist.ID, identity, processType string, want hoist.DynoWant) (int64, error)
 }
 
 // Bounds of one-off dynos.
@@ -61,11 +61,11 @@ func (s *Server) dynoRoutes(onApp func(string, string, appHandler)) {
 	onApp("POST", "/dynos", s.dynoRun)
 	onApp("GET", "/dynos", s.dynoList)
 	onApp("GET", "/dynos/{dyno}", s.dynoInfo)
-	onApp("DELETE", "/dynos", s.dynoStopper("Restarting all dynos"))
-	onApp("DELETE", "/dynos/{dyno}", s.dynoStopper("Restarting"))
-	onApp("POST", "/dynos/{dyno}/actions/stop", s.dynoStopper("Stopping"))
-	onApp("DELETE", "/formations/{type}", s.dynoStopper("Restarting all of"))
-	onApp("POST", "/formations/{type}/actions/stop", s.dynoStopper("Stopping all of"))
+	onApp("DELETE", "/dynos", s.dynoStopper("Restarting all dynos", hoist.WantRestart))
+	onApp("DELETE", "/dynos/{dyno}", s.dynoStopper("Restarting", hoist.WantRestart))
+	onApp("POST", "/dynos/{dyno}/actions/stop", s.dynoStopper("Stopping", hoist.WantDown))
+	onApp("DELETE", "/formations/{type}", s.dynoStopper("Restarting all of", hoist.WantRestart))
+	onApp("POST", "/formations/{type}/actions/stop", s.dynoStopper("Stopping all of", hoist.WantDown))
 }
 
 func (s *Server) dynoList(c *call, a hoist.App) (any, error) {
@@ -186,11 +186,12 @@ func oneLine(s string) string {
 }
 
 // dynoStopper asks for the dynos in the path, or all of the formation, to end.
-// Those of the formation come again as new ones.
-func (s *Server) dynoStopper(what string) appHandler {
+// Those of the formation come again as new ones, before the old ones end if
+// want is WantRestart.
+func (s *Server) dynoStopper(what string, want hoist.DynoWant) appHandler {
 	return func(c *call, a hoist.App) (any, error) {
 		dyno, processType := c.PathValue("dyno"), c.PathValue("type")
-		n, err := s.DB.StopDynos(c.Context(), a.ID, dyno, processType)
+		n, err := s.DB.StopDynos(c.Context(), a.ID, dyno, processType, want)
 		if err != nil {
 			return nil, err
 		}

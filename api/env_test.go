@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -60,6 +61,11 @@ func start(t *testing.T) *env {
 			t.Error(wrong)
 		}
 		t.Log(report)
+		if name := os.Getenv("HOIST_SCHEMA_REPORT"); name != "" {
+			if err := report.WriteFile(name); err != nil {
+				t.Error(err)
+			}
+		}
 	})
 	e.server, e.url = e.process()
 	e.account, e.token = e.newAccount(e.email)
@@ -75,8 +81,9 @@ func (e *env) process() (*Server, string) {
 	port := l.Addr().(*net.TCPAddr).Port
 	server := New(l, Config{
 		DB: e.db, Bus: e.bus, Blobs: e.blobs, Stack: "debian-12", SigningKey: []byte("key"),
-		Public: hoist.Public{Domain: "127.0.0.1", HTTP: port, SSH: 2222, Rendezvous: 5000},
-		Log:    slog.New(slog.NewTextHandler(e.t.Output(), nil)),
+		BuiltIn: map[string]string{"hoist/go": "hoist/go", "heroku/go": "hoist/go"},
+		Public:  hoist.Public{Domain: "127.0.0.1", HTTP: port, SSH: 2222, Rendezvous: 5000},
+		Log:     slog.New(slog.NewTextHandler(e.t.Output(), nil)),
 	})
 	server.launchPatience = 4 * time.Second
 	ctx, cancel := context.WithCancel(context.Background())

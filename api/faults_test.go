@@ -5,6 +5,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -92,7 +93,11 @@ func TestNothingGrowsForEver(t *testing.T) {
 	e.exec(`INSERT INTO builds (id, app_id, account_id, state, stack, finished_at, created_at, release_id) SELECT gen_random_uuid(), $1, $2, 'succeeded', 's', now(), now() - n * interval '1 s',
 		(SELECT id FROM releases WHERE app_id = $1 AND version = 3) FROM generate_series(1, 200) n`, id, e.account.ID)
 	e.exec(`INSERT INTO builds (id, app_id, account_id, stack, source_key, created_at) VALUES (gen_random_uuid(), $1, $2, 's', 'sources/a/needed.tgz', now() - interval '1 day')`, id, e.account.ID)
-	for _, key := range []string{"sources/a/needed.tgz", "sources/a/old.tgz", "repos/x/y"} {
+	gone, build, slug := hoist.NewID(), hoist.NewID(), hoist.NewID()
+	e.exec(`INSERT INTO slugs (id, app_id, blob_key) VALUES ($1, $2, $3)`, slug, id, "slugs/"+id+"/"+slug+".squashfs")
+	needed := []string{"sources/a/needed.tgz", "repos/" + gone + "/pack", "caches/" + id + ".tar.zst", "slugs/" + id + "/" + slug + ".squashfs"}
+	garbage := []string{"sources/a/old.tgz", "builds/" + build + "/result", "caches/" + gone + ".tar.zst", "slugs/" + gone + "/x", "slugs/" + id + "/x"}
+	for _, key := range slices.Concat(needed, garbage) {
 		e.blobs.Put(ctx, key, strings.NewReader("x"), 1, 1)
 	}
 	// Another, so that the one of the server does not wake up meanwhile.
@@ -110,7 +115,8 @@ func TestNothingGrowsForEver(t *testing.T) {
 			t.Errorf("%s: %d, not %d (%v)", query, n, want, err)
 		}
 	}
-	if keys := strings.Join(e.blobs.keys(), " "); keys != "repos/x/y sources/a/needed.tgz" {
-		t.Error(keys)
+	slices.Sort(needed)
+	if keys := e.blobs.keys(); !slices.Equal(keys, needed) {
+		t.Errorf("left: %q, not %q", keys, needed)
 	}
 }

@@ -5,8 +5,8 @@ import (
 	"net/http"
 	"testing"
 
-	"github.com/hoist-sh/hoist"
 	heroku "github.com/heroku/heroku-go/v6"
+	"github.com/hoist-sh/hoist"
 )
 
 func TestHerokusGoClientWorksUnmodified(t *testing.T) {

@@ -67,7 +67,7 @@ func (s *Server) deployed(ctx context.Context, b hoist.Build, r hoist.Release, w
 func launchTrouble(dynos []hoist.Dyno, web, up int, late bool) string {
 	crashed, reason := 0, ""
 	for _, d := range dynos {
-		if d.State == hoist.DynoCrashed || d.State == hoist.DynoDown || d.Restarts > 1 {
+		if d.State == hoist.DynoCrashed || d.Restarts > 1 {
 			crashed++
 			reason = d.Name() + " crashed"
 			switch {

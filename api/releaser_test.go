@@ -40,11 +40,18 @@ func (e *env) dynos(appID hoist.ID, state hoist.DynoState, reason string) (stop 
 	go func() {
 		defer close(done)
 		for sleep(ctx, 20*time.Millisecond) {
-			e.db.Pool.Exec(ctx, `
+			_, err := e.db.Pool.Exec(ctx, `
+				WITH old AS (
+					UPDATE dynos d SET want = 'restart' FROM apps a
+					WHERE d.app_id = $1 AND a.id = $1 AND d.release_id <> a.current_release_id AND d.want = 'up' RETURNING d.id)
 				INSERT INTO dynos (id, app_id, release_id, kind, type, number, size, command, state, reason)
 				SELECT gen_random_uuid(), a.id, a.current_release_id, 'formation', 'web', 1, 'Basic', 'x', $2, $3
 				FROM apps a JOIN formation f ON f.app_id = a.id AND f.type = 'web' AND f.quantity > 0
-				WHERE a.id = $1 AND NOT EXISTS (SELECT FROM dynos d WHERE d.release_id = a.current_release_id)`, appID, state, reason)
+				WHERE a.id = $1 AND NOT EXISTS (SELECT FROM dynos d WHERE d.release_id = a.current_release_id)
+					AND NOT EXISTS (SELECT FROM old)`, appID, state, reason)
+			if err != nil && ctx.Err() == nil {
+				e.t.Error(err)
+			}
 		}
 	}()
 	return func() { cancel(); <-done }

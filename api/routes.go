@@ -51,6 +51,7 @@ func (s *Server) routes() http.Handler {
 	s.absentRoutes(on, onApp)
 
 	mux.HandleFunc("GET /builds/{build}/output", s.buildOutput)
+	mux.HandleFunc("GET /buildpacks/{name...}", s.buildpackRegistry)
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		fmt.Fprintf(w, "This is hoist: it speaks Heroku's Platform API v3.\n\n"+

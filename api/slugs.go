@@ -101,7 +101,7 @@ func (s *Server) slugCreate(c *call, a hoist.App) (any, error) {
 		ID: hoist.NewID(), AppID: a.ID, ProcessTypes: in.ProcessTypes, BuildpackProvided: shorten(in.BuildpackProvided, 200),
 		Commit: shorten(in.Commit, 200), CommitDescription: shorten(in.CommitDescription, 1000), Stack: a.Stack,
 	}
-	slug.Key = "slugs/" + a.ID + "/" + slug.ID
+	slug.Key = slugPrefix + a.ID + "/" + slug.ID
 	if in.Checksum != "" {
 		m := checksum.FindStringSubmatch(in.Checksum)
 		if m == nil {

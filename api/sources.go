@@ -14,11 +14,8 @@ func (s *Server) sourceRoutes(on func(string, handler), onApp func(string, strin
 	onApp("POST", "/sources", func(c *call, _ hoist.App) (any, error) { return s.sourceCreate(c) })
 }
 
-// sourcePrefix begins the keys of source archives that clients upload.
-const sourcePrefix = "sources/"
-
 // sourceCreate gives a place for a source archive: it is kept for
-// sourceKept, in which builds may be made of it.
+// blobGrace, in which builds may be made of it.
 func (s *Server) sourceCreate(c *call) (any, error) {
 	key := sourcePrefix + c.account.ID + "/" + hoist.NewID() + ".tgz"
 	get, err := s.Blobs.Presign(c.Context(), http.MethodGet, key, transferTime, hoist.FromPublic)

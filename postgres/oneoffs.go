@@ -85,23 +85,25 @@ func (db *DB) Dyno(ctx context.Context, appID hoist.ID, identity string) (hoist.
 
 // StopDynos asks for dynos of an app to end: the one with a name or ID, or
 // those of the formation with a type, or, with neither, all of the formation.
-// The formation's are replaced by new ones. It returns how many there were.
-func (db *DB) StopDynos(ctx context.Context, appID hoist.ID, identity, processType string) (int64, error) {
-	where, args := `kind = 'formation'`, []any{appID}
+// The formation's are replaced by new ones; with WantRestart they stay until
+// those are up. It returns how many there were.
+func (db *DB) StopDynos(ctx context.Context, appID hoist.ID, identity, processType string, want hoist.DynoWant) (int64, error) {
+	where, args := `kind = 'formation'`, []any{appID, want}
 	switch {
 	case processType != "":
-		where, args = `kind = 'formation' AND type = $2`, append(args, processType)
+		where, args = `kind = 'formation' AND type = $3`, append(args, processType)
 	case isID(identity):
-		where, args = `kind <> 'build' AND id = $2`, append(args, identity)
+		where, args = `kind <> 'build' AND id = $3`, append(args, identity)
 	case identity != "":
 		kind, number, err := splitDynoName(identity)
 		if err != nil {
 			return 0, err
 		}
-		where, args = `kind <> 'build' AND type = $2 AND number = $3`, append(args, kind, number)
+		where, args = `kind <> 'build' AND type = $3 AND number = $4`, append(args, kind, number)
 	}
 	tag, err := db.Pool.Exec(ctx, `
-		UPDATE dynos SET want = 'down', updated_at = now() WHERE app_id = $1 AND state <> 'down' AND `+where, args...)
+		UPDATE dynos SET want = CASE WHEN kind = 'formation' AND want <> 'down' THEN $2::text ELSE 'down' END, updated_at = now()
+		WHERE app_id = $1 AND state <> 'down' AND `+where, args...)
 	return tag.RowsAffected(), err
 }
 

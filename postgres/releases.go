@@ -144,7 +144,7 @@ func release(ctx context.Context, tx pgx.Tx, r hoist.Release) (hoist.Release, er
 
 // Launch returns how the launch of a release goes: how many web dynos are
 // wanted (-1 if it has no web process), the version of the app's current
-// release, and the release's web dynos.
+// release, and the release's web dynos that shall run.
 func (db *DB) Launch(ctx context.Context, releaseID hoist.ID) (web, current int, dynos []hoist.Dyno, err error) {
 	err = db.Pool.QueryRow(ctx, `
 		SELECT coalesce((SELECT quantity FROM formation f WHERE f.app_id = r.app_id AND f.type = 'web'), -1), now.version
@@ -155,6 +155,7 @@ func (db *DB) Launch(ctx context.Context, releaseID hoist.ID) (web, current int,
 	}
 	dynos, err = rowsOf(ctx, db.Pool, scanShownDyno, `
 		SELECT `+shownDyno+` FROM`+shownDynoTables+`
-		WHERE d.app_id = r.app_id AND d.release_id = $1 AND d.type = 'web' AND d.kind = 'formation' ORDER BY d.number`, releaseID)
+		WHERE d.app_id = r.app_id AND d.release_id = $1 AND d.type = 'web' AND d.kind = 'formation'
+			AND d.want <> 'down' AND d.state <> 'down' ORDER BY d.number`, releaseID)
 	return web, current, dynos, err
 }

@@ -161,8 +161,11 @@ func patchNames(root map[string]any) {
 	walk(definition("region", "provider"), func(node map[string]any) { delete(node, "enum") })
 }
 
+// own are properties that hoist's API shows beside Heroku's.
+var own = map[string]bool{"ssh_git_url": true, "exit_code": true}
+
 // patchResponses makes strictProperties, a word of Heroku's, mean what it does
-// there: all properties are present, and no others.
+// there: all properties are present, and no others but our own.
 func patchResponses(node map[string]any) {
 	properties, ok := node["properties"].(map[string]any)
 	if !ok || node["strictProperties"] != true {
@@ -173,6 +176,11 @@ func patchResponses(node map[string]any) {
 		required = append(required, name)
 	}
 	node["required"] = required
+	for name := range own {
+		if properties[name] == nil {
+			properties[name] = map[string]any{}
+		}
+	}
 	node["additionalProperties"] = false
 }
 

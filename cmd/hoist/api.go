@@ -10,6 +10,7 @@ import (
 
 	"github.com/hoist-sh/hoist"
 	"github.com/hoist-sh/hoist/api"
+	"github.com/hoist-sh/hoist/buildpack/builtin"
 )
 
 func init() {
@@ -24,11 +25,23 @@ func init() {
 			// All API processes have the same DATABASE_URL, and nobody else has it.
 			key := sha256.Sum256([]byte("hoist api signing key\x00" + g.env("DATABASE_URL")))
 			server := api.New(l, api.Config{
-				DB: g.DB, Bus: g.Bus, Blobs: g.Blobs, Public: g.Public, Stack: stackName(g.env), SigningKey: key[:], Log: g.Log,
+				DB: g.DB, Bus: g.Bus, Blobs: g.Blobs, Public: g.Public, Stack: stackName(g.env), BuiltIn: builtInBuildpacks(),
+				SigningKey: key[:], Log: g.Log,
 			})
 			return registered{server, g, hoist.ComponentAPI, l.Addr().String()}, nil
 		},
 	})
+}
+
+// builtInBuildpacks maps all names of the built-in buildpacks to the first.
+func builtInBuildpacks() map[string]string {
+	names := map[string]string{}
+	for _, p := range builtin.All {
+		for _, name := range append([]string{p.Name}, p.Aliases...) {
+			names[name] = p.Name
+		}
+	}
+	return names
 }
 
 // stackName is HOIST_STACK or, as the stack is the host's own system
