@@ -267,7 +267,7 @@ func (w *world) build(ctx context.Context, b hoist.Build) error {
 		}
 	}
 	_, err := w.api.Pool.Exec(ctx, `
-		WITH slug AS (INSERT INTO slugs (id, app_id, blob_key, ready) VALUES (gen_random_uuid(), $2, $1::text, true) RETURNING id)
+		WITH slug AS (INSERT INTO slugs (id, app_id, blob_key, ready) VALUES (gen_random_uuid(), $2, gen_random_uuid()::text, true) RETURNING id)
 		UPDATE builds SET state = 'built', slug_id = slug.id FROM slug WHERE builds.id = $1`, b.ID, b.AppID)
 	return err
 }
