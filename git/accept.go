@@ -59,12 +59,13 @@ func (p *pushing) accept(ctx context.Context, updates []hoist.RefUpdate) error {
 	if deploy != nil {
 		err = p.deploy(ctx, push, deploy.New)
 	} else {
-		if err = p.DB.MoveRefs(ctx, p.app.ID, push); err == nil {
+		err = p.DB.MoveRefs(ctx, p.app.ID, push)
+		if e, ok := hoist.AsError(err); ok {
+			return refusal(e.Message)
+		}
+		if err == nil {
 			p.say("Pushed to non-main branch, skipping build.\n")
 		}
-	}
-	if errors.Is(err, hoist.ErrConflict) {
-		return refuse("The repository was changed meanwhile. Run git fetch, then push again.")
 	}
 	return err
 }

@@ -183,7 +183,6 @@ func TestMirrorsUsedLongestAgoGoWhenTheDiskIsFull(t *testing.T) {
 		ann.commit(dir, "ok big")
 		ann.git(dir, "push", s.sshURL(name), "main")
 	}
-	ann.git("/", "ls-remote", s.sshURL("two"))
 	eventually(t, "mirrors are removed", func() bool {
 		left, _ := filepath.Glob(filepath.Join(s.dir, "mirrors", "*", "*.git"))
 		return len(left) == 0

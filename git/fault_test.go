@@ -44,7 +44,7 @@ func TestHalfAPushLeavesNothing(t *testing.T) {
 	s := w.server()
 	ann := w.person("ann")
 	app, dir := ann.app("shop"), ann.work()
-	noise := make([]byte, 64<<20)
+	noise := make([]byte, 24<<20)
 	x := uint32(1)
 	for i := range noise {
 		x ^= x << 13

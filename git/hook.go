@@ -110,13 +110,17 @@ func (p *pushing) serveHook(ctx context.Context, conn net.Conn) {
 	code := 0
 	if err != nil {
 		code = 1
-		if _, ok := errors.AsType[refusal](err); !ok {
-			p.Log.Error("push failed", "app", p.app.Name, "err", err)
-		}
-		if err != errRejected {
+		switch _, refused := errors.AsType[refusal](err); {
+		case err == errRejected:
+		case ctx.Err() != nil && !refused: // nobody is there to be told
+		default:
+			if !refused {
+				p.Log.Error("push failed", "app", p.app.Name, "err", err)
+			}
 			p.say(bang(forPeople(err)))
 		}
 	}
+	p.Log.Info("push", "app", p.app.Name, "account", p.account.Email, "refs", len(updates), "accepted", err == nil, "err", err)
 	answers.Encode(hookAnswer{Exit: &code})
 }
 

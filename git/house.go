@@ -23,6 +23,9 @@ const (
 
 // background runs f beside what goes on, until Run ends for good.
 func (s *Server) background(f func(ctx context.Context)) {
+	if s.gone.Err() != nil {
+		return
+	}
 	s.work.Go(func() { f(s.gone) })
 }
 

@@ -30,14 +30,16 @@ func (s *session) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer mirror.close()
 	if s.service == receivePack && !s.advertise {
-		defer s.background(func(ctx context.Context) {
+		err := s.push(ctx, mirror)
+		mirror.close()
+		s.background(func(ctx context.Context) {
 			s.compact(ctx, s.app.ID)
 			s.cache.evict()
 		})
-		return s.push(ctx, mirror)
+		return err
 	}
+	defer mirror.close()
 	args := []string{string(s.service), "--strict"}
 	if s.service == receivePack {
 		args = args[:1]

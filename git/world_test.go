@@ -69,7 +69,8 @@ func newWorld(t *testing.T) *world {
 	w.api, w.roles = postgrestest.New(t)
 	ctx, stop := context.WithCancel(context.Background())
 	t.Cleanup(func() { stop(); w.builders.Wait() })
-	w.builders.Go(func() { w.compileAndRelease(ctx) })
+	w.builders.Go(func() { w.compile(ctx) })
+	w.builders.Go(func() { w.release(ctx) })
 	return w
 }
 
@@ -211,15 +212,14 @@ func eventually(t *testing.T, what string, f func() bool) {
 	t.Fatal("not in time: ", what)
 }
 
-// compileAndRelease stands in for compile and api.
-func (w *world) compileAndRelease(ctx context.Context) {
+// compile stands in for the compile workers.
+func (w *world) compile(ctx context.Context) {
 	for ctx.Err() == nil {
 		var b hoist.Build
 		err := w.api.Pool.QueryRow(ctx, `
 			UPDATE builds SET state = 'building' WHERE id = (
 				SELECT id FROM builds WHERE state = 'pending' ORDER BY created_at LIMIT 1 FOR UPDATE SKIP LOCKED)
-			RETURNING id, app_id, account_id, source_key, source_version, source_description, push`).
-			Scan(&b.ID, &b.AppID, &b.AccountID, &b.SourceKey, &b.SourceVersion, &b.SourceDescription, &b.Push)
+			RETURNING id, app_id, source_description`).Scan(&b.ID, &b.AppID, &b.SourceDescription)
 		if err != nil {
 			time.Sleep(20 * time.Millisecond)
 			continue
@@ -232,67 +232,66 @@ func (w *world) compileAndRelease(ctx context.Context) {
 	}
 }
 
-func (w *world) line(b hoist.Build, text string, end hoist.BuildState) {
+// say appends to the build's stream, except for builds whose message begins
+// with "silent".
+func (w *world) say(b hoist.Build, text string, end hoist.BuildState) {
+	if strings.HasPrefix(b.SourceDescription, "silent") {
+		return
+	}
 	data, _ := json.Marshal(hoist.BuildChunk{Text: text, End: end})
 	w.bus.Append(hoist.StreamBuilds+b.ID, data)
 }
 
 func (w *world) build(ctx context.Context, b hoist.Build) error {
-	silent := strings.HasPrefix(b.SourceDescription, "silent")
-	say := func(text string, end hoist.BuildState) {
-		if !silent {
-			w.line(b, text, end)
-		}
-	}
-	say("-----> Stand-in app detected\n", "")
-	var release hoist.ID
-	state, errText, output := hoist.BuildSucceeded, "", "the whole output\n"
+	w.say(b, "-----> Stand-in app detected\n", "")
 	switch verb, _, _ := strings.Cut(b.SourceDescription, " "); verb {
 	case "fail":
-		state, errText = hoist.BuildFailed, "Push rejected, failed to compile Stand-in app."
-		say(" !     "+errText+"\n", "")
+		why := "Push rejected, failed to compile Stand-in app."
+		_, err := w.api.Pool.Exec(ctx, `UPDATE builds SET state = 'failed', error = $2, finished_at = now() WHERE id = $1`, b.ID, why)
+		w.say(b, " !     "+why+"\n", hoist.BuildFailed)
+		return err
 	case "slow":
-		for canceled := false; !canceled; {
+		for slow := true; slow; {
 			select {
 			case <-ctx.Done():
 				return nil
 			case <-w.finish:
-				canceled = true
+				slow = false
 			case <-time.After(50 * time.Millisecond):
-				var s string
+				var s hoist.BuildState
 				w.api.Pool.QueryRow(ctx, `SELECT state FROM builds WHERE id = $1`, b.ID).Scan(&s)
-				if s == "canceled" {
+				if s.Done() {
 					return nil
 				}
 			}
 		}
 	}
-	if state == hoist.BuildSucceeded {
-		release = hoist.NewID()
-		err := pgx.BeginFunc(ctx, w.api.Pool, func(tx pgx.Tx) error {
-			if _, err := tx.Exec(ctx, `
-				INSERT INTO releases (id, app_id, version, description, account_id)
-				SELECT $1, $2, 1 + count(*), $3, $4 FROM releases WHERE app_id = $2`,
-				release, b.AppID, "Deploy "+b.SourceVersion[:8], b.AccountID); err != nil {
-				return err
-			}
-			if _, err := tx.Exec(ctx, `UPDATE apps SET current_release_id = $2 WHERE id = $1`, b.AppID, release); err != nil {
-				return err
-			}
-			if _, err := tx.Exec(ctx, `UPDATE builds SET state = 'releasing', release_id = $2 WHERE id = $1`, b.ID, release); err != nil {
-				return err
-			}
-			return postgres.ApplyPush(ctx, tx, b.AppID, *b.Push)
-		})
-		if err != nil {
-			return err
-		}
-		say(fmt.Sprintf("-----> Launching... done\n"), "")
-	}
-	_, err := w.api.Pool.Exec(ctx, `UPDATE builds SET state = $2, error = $3, output = $4, finished_at = now() WHERE id = $1`,
-		b.ID, state, errText, output)
-	say("", state)
+	_, err := w.api.Pool.Exec(ctx, `
+		WITH slug AS (INSERT INTO slugs (id, app_id, blob_key, ready) VALUES (gen_random_uuid(), $2, gen_random_uuid()::text, true) RETURNING id)
+		UPDATE builds SET state = 'built', slug_id = slug.id FROM slug WHERE builds.id = $1`, b.ID, b.AppID)
 	return err
+}
+
+// release stands in for the api's releaser, with its transactions.
+func (w *world) release(ctx context.Context) {
+	for ctx.Err() == nil {
+		b, err := w.api.ClaimBuilt(ctx, "test", time.Minute)
+		if err != nil || b == nil {
+			time.Sleep(20 * time.Millisecond)
+			continue
+		}
+		state, errText := hoist.BuildSucceeded, ""
+		r, err := w.api.ReleaseBuild(ctx, b.ID, "test", "Deploy "+b.SourceVersion[:8])
+		if err != nil {
+			state, errText = hoist.BuildFailed, err.Error()
+		} else {
+			w.say(*b, fmt.Sprintf("-----> Launching... done, v%d\n", r.Version), "")
+		}
+		if err := w.api.FinishBuild(ctx, b.ID, "test", state, errText, "the whole output\n"); err != nil && ctx.Err() == nil {
+			w.t.Error("releaser:", err)
+		}
+		w.say(*b, "", state)
+	}
 }
 
 // status is the answer's status to a request without credentials.

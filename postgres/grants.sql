@@ -9,6 +9,7 @@ BEGIN
   FOR g IN SELECT * FROM (VALUES
     ('git',     'SELECT', 'accounts, keys, authorizations, apps, collaborators, builds, repos, releases, slugs, buildpack_installations, schema_version'),
     ('git',     'INSERT, UPDATE', 'builds, repos'),
+    ('git',     'UPDATE (repo_size)', 'apps'),
     ('compile', 'SELECT', 'apps, builds, slugs, releases, dynos, workers, buildpack_installations, schema_version'),
     ('compile', 'INSERT, UPDATE', 'builds, slugs, dynos'),
     ('compile', 'DELETE', 'slugs'),

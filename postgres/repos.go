@@ -31,61 +31,28 @@ func (db *DB) PrepareRepo(ctx context.Context, appID hoist.ID, head string) (hoi
 	return db.Repo(ctx, appID)
 }
 
-// MoveRefs applies a push that needs no release, or hoist.ErrConflict.
+// MoveRefs applies a push that needs no release. It is an error of the user's
+// kind if the repository is not the one the push was made against.
 func (db *DB) MoveRefs(ctx context.Context, appID hoist.ID, push hoist.Push) error {
-	return db.tx(ctx, func(tx pgx.Tx) error { return ApplyPush(ctx, tx, appID, push) })
-}
-
-// ApplyPush moves an app's refs and adds the pack, within the transaction of
-// the release that the push is for. It is hoist.ErrConflict if the repository
-// is not the one the push was made against.
-func ApplyPush(ctx context.Context, tx pgx.Tx, appID hoist.ID, push hoist.Push) error {
-	var refs map[string]string
-	var packs []hoist.Pack
-	err := tx.QueryRow(ctx, `SELECT refs, packs FROM repos WHERE app_id = $1 AND generation = $2 FOR UPDATE`,
-		appID, push.Generation).Scan(&refs, &packs)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return hoist.ErrConflict
-	}
-	if err != nil {
-		return err
-	}
-	for _, u := range push.Refs {
-		if u.Creates() {
-			if refs[u.Name] != "" {
-				return hoist.ErrConflict
-			}
-		} else if refs[u.Name] != u.Old {
-			return hoist.ErrConflict
-		}
-		if u.Deletes() {
-			delete(refs, u.Name)
-		} else {
-			refs[u.Name] = u.New
-		}
-	}
-	if push.Pack != nil {
-		packs = append(packs, *push.Pack)
-	}
-	if packs == nil {
-		packs = []hoist.Pack{}
-	}
-	_, err = tx.Exec(ctx, `
-		UPDATE repos SET refs = $2, packs = $3, generation = generation + 1, updated_at = now()
-		WHERE app_id = $1`, appID, refs, packs)
-	return err
+	return db.tx(ctx, func(tx pgx.Tx) error { return movePushed(ctx, tx, appID, push) })
 }
 
 // ReplacePacks puts one pack in place of all, or hoist.ErrConflict if the
 // repository is no longer at generation.
 func (db *DB) ReplacePacks(ctx context.Context, appID hoist.ID, generation int64, pack hoist.Pack) error {
-	tag, err := db.Pool.Exec(ctx, `
-		UPDATE repos SET packs = $3, generation = generation + 1, updated_at = now()
-		WHERE app_id = $1 AND generation = $2`, appID, generation, []hoist.Pack{pack})
-	if err == nil && tag.RowsAffected() == 0 {
-		return hoist.ErrConflict
-	}
-	return err
+	return db.tx(ctx, func(tx pgx.Tx) error {
+		tag, err := tx.Exec(ctx, `
+			UPDATE repos SET packs = $3, generation = generation + 1, updated_at = now()
+			WHERE app_id = $1 AND generation = $2`, appID, generation, []hoist.Pack{pack})
+		if err != nil {
+			return err
+		}
+		if tag.RowsAffected() == 0 {
+			return hoist.ErrConflict
+		}
+		_, err = tx.Exec(ctx, `UPDATE apps SET repo_size = $2 WHERE id = $1`, appID, pack.Size)
+		return err
+	})
 }
 
 // LivePacks returns the keys of all packs that repositories and pushes under
