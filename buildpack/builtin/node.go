@@ -77,6 +77,11 @@ func (Node) Compile(ctx context.Context, b *buildpack.Build) error {
 	if err := n.script(ctx, "heroku-cleanup"); err != nil {
 		return err
 	}
+	for _, name := range m.dated {
+		if err := os.RemoveAll(filepath.Join(b.Dir, name)); err != nil {
+			return err
+		}
+	}
 	return writeProfile(b, "node.sh", n.profile())
 }
 

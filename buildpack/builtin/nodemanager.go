@@ -12,6 +12,7 @@ import (
 type manager struct {
 	install []string
 	prune   []string
+	dated   []string // files it leaves that say when it ran, and so differ each time
 }
 
 // manager chooses the package manager by the lock file that is there. yarn and
@@ -29,7 +30,8 @@ func (n *nodeBuild) manager(ctx context.Context) (manager, error) {
 		return manager{install: []string{"yarn", "install", "--immutable"}}, n.tool(ctx, "@yarnpkg/cli-dist@"+version)
 	case n.Has("pnpm-lock.yaml"):
 		return manager{install: []string{"pnpm", "install", "--frozen-lockfile", "--prod=false", "--store-dir=" + filepath.Join(n.CacheDir, "pnpm")},
-				prune: []string{"pnpm", "prune", "--prod", "--ignore-scripts"}},
+				prune: []string{"pnpm", "prune", "--prod", "--ignore-scripts"},
+				dated: []string{"node_modules/.modules.yaml", "node_modules/.pnpm-workspace-state.json", "node_modules/.pnpm-workspace-state-v1.json"}},
 			n.tool(ctx, "pnpm@"+n.managerVersion("pnpm", "9"))
 	case n.Has("package-lock.json"), n.Has("npm-shrinkwrap.json"):
 		return manager{install: []string{"npm", "ci", "--include=dev"}, prune: []string{"npm", "prune", "--omit=dev", "--ignore-scripts"}}, nil
