@@ -72,7 +72,13 @@ type routerProcess struct {
 
 func (p routerProcess) Run(ctx context.Context) error {
 	row, cancel := context.WithCancel(ctx)
-	defer cancel()
-	go p.g.DB.KeepRegistered(row, p.g.Bus, postgres.Registration{ID: hoist.NewID(), Type: hoist.ComponentRouter, Address: p.status})
+	gone := make(chan struct{})
+	go func() {
+		defer close(gone)
+		p.g.DB.KeepRegistered(row, p.g.Bus, postgres.Registration{
+			ID: hoist.NewID(), Type: hoist.ComponentRouter, Address: p.status,
+		})
+	}()
+	defer func() { cancel(); <-gone }()
 	return p.Router.Run(ctx)
 }
