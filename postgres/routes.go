@@ -18,7 +18,7 @@ func (db *DB) Routes(ctx context.Context, apps []hoist.ID) ([]hoist.Route, error
 			COALESCE((SELECT jsonb_agg(jsonb_build_object(
 					'id', id, 'number', number, 'state', state, 'address', address) ORDER BY number, created_at)
 				FROM dynos WHERE app_id = a.id AND kind = $2 AND type = 'web'
-					AND state IN ('starting', 'up', 'crashed')), '[]')
+					AND (state = 'up' OR state IN ('starting', 'crashed') AND want <> 'down')), '[]')
 		FROM apps a WHERE $1::uuid[] IS NULL OR a.id = ANY ($1)`, apps, hoist.KindFormation)
 	if err != nil {
 		return nil, err

@@ -178,8 +178,8 @@ func TestNoRequestFailsWhileDynosAreReplaced(t *testing.T) {
 		})
 	}
 	for range 3 {
+		w.exec(`UPDATE dynos SET want = 'down' WHERE app_id = $1`, app)
 		next := []dyno{start(1), start(2)}
-		w.eventually(func() bool { return w.backends(host) >= 1 })
 		time.Sleep(100 * time.Millisecond)
 		for _, d := range old {
 			w.setState(app, d.id, hoist.DynoStopping, "")
