@@ -211,7 +211,7 @@ func TestErrorsNameTheNextStep(t *testing.T) {
 		t.Error(code, errs)
 	}
 	delete(s.env, "HOIST_HOST")
-	s.golden(1, "", " !    You are not logged in to any platform. Run `hoist login --host HOST`.\n", "whoami")
+	s.golden(1, "", " !    You are not logged in to any platform. Run `hoist login HOST`.\n", "whoami")
 }
 
 func TestLoginIsRememberedForItsOwnerOnly(t *testing.T) {

@@ -224,11 +224,11 @@ func (c *client) unreachable(ctx context.Context, err error) error {
 	}
 	var untrusted *tls.CertificateVerificationError
 	if errors.As(err, &untrusted) {
-		return fmt.Errorf("The certificate of %s is not trusted: %w\nIf it is your own platform, log in again with its CA certificate: hoist login --host %s --ca FILE", c.base.Host, untrusted.Err, c.base)
+		return fmt.Errorf("The certificate of %s is not trusted: %w\nIf it is your own platform, log in again with its CA certificate: hoist login %s --ca FILE", c.base.Host, untrusted.Err, c.base)
 	}
 	var u *url.Error
 	if errors.As(err, &u) {
 		err = u.Err
 	}
-	return fmt.Errorf("Can't reach the platform at %s: %w\nIs it running? Another one is chosen by $HOIST_HOST or `hoist login --host`.", c.base, err)
+	return fmt.Errorf("Can't reach the platform at %s: %w\nIs it running? Another one is chosen by $HOIST_HOST or `hoist login HOST`.", c.base, err)
 }

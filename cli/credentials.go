@@ -85,7 +85,7 @@ func (c *CLI) platform() (*url.URL, platform, error) {
 		host = creds.Current
 	}
 	if host == "" {
-		return nil, platform{}, errors.New("You are not logged in to any platform. Run `hoist login --host HOST`.")
+		return nil, platform{}, errors.New("You are not logged in to any platform. Run `hoist login HOST`.")
 	}
 	api, err := apiURL(host)
 	if err != nil {

@@ -25,20 +25,24 @@ type loginCommand struct {
 func (c *CLI) login() *cobra.Command {
 	l := &loginCommand{CLI: c}
 	cmd := &cobra.Command{
-		Use: "login", Short: "Log in to a platform", Aliases: []string{"auth:login"},
-		Long: `Log in with email and password, or with a token, and remember it. $HOIST_HOST
-and $HOIST_API_KEY go before what is remembered.`,
-		Example: "$ hoist login --host paas.example --ca ca.pem\n$ hoist login --token $TOKEN",
-		Args:    args(cobra.NoArgs), RunE: l.run,
+		Use: "login [HOST]", Short: "Log in to a platform", Aliases: []string{"auth:login"},
+		Long: `Log in with email and password, or with a token, and remember it. HOST is the
+platform's domain, or the URL of its API. $HOIST_HOST and $HOIST_API_KEY go
+before what is remembered.`,
+		Example: "$ hoist login paas.example --ca ca.pem\n$ hoist login paas.example --token $TOKEN",
+		Args:    args(cobra.MaximumNArgs(1)), RunE: l.run,
 	}
-	cmd.Flags().StringVar(&l.host, "host", "", "the platform: its domain, or the URL of its API")
+	cmd.Flags().StringVar(&l.host, "host", "", "the same as HOST")
 	cmd.Flags().StringVarP(&l.email, "email", "e", "", "email address")
 	cmd.Flags().StringVar(&l.token, "token", "", "an API token, instead of email and password")
 	cmd.Flags().StringVar(&l.ca, "ca", "", "file with the platform's CA certificate (PEM), if it is its own")
 	return cmd
 }
 
-func (l *loginCommand) run(cmd *cobra.Command, _ []string) error {
+func (l *loginCommand) run(cmd *cobra.Command, args []string) error {
+	if len(args) == 1 {
+		l.host = args[0]
+	}
 	creds, err := l.readCredentials()
 	if err != nil {
 		return err
@@ -50,7 +54,7 @@ func (l *loginCommand) run(cmd *cobra.Command, _ []string) error {
 		}
 	}
 	if host == "" {
-		return usagef("Which platform? Give --host, its domain or the URL of its API.")
+		return usagef("Which platform? Give its domain or the URL of its API: hoist login HOST")
 	}
 	base, err := apiURL(host)
 	if err != nil {
