@@ -13,6 +13,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/hoist-sh/hoist"
 	"github.com/hoist-sh/hoist/postgres"
 	"github.com/jackc/pgx/v5/pgconn"
 )
@@ -26,6 +27,7 @@ type Status struct {
 	Ready    bool              `json:"ready"`
 	Stopping bool              `json:"stopping"`
 	WaitsFor []string          `json:"waits_for"`
+	Public   hoist.Public      `json:"public"`
 	Ports    map[string]string `json:"ports"`
 	Tasks    []TaskStatus      `json:"tasks"`
 	// Dynos that have not ended, by state; nil if the database does not answer.
@@ -47,7 +49,7 @@ func (s *Seed) status(ctx context.Context) Status {
 	defer cancel()
 	running := s.ctx.Err() == nil
 	st := Status{Stopping: !running, PID: os.Getpid(), Version: s.cfg.Version, Dir: s.cfg.DataDir, Since: s.started, WaitsFor: []string{},
-		Ports: map[string]string{}}
+		Public: s.cfg.Public(), Ports: map[string]string{}}
 	for _, p := range s.cfg.ports() {
 		st.Ports[p.socket] = s.cfg.listenAddr(p.port)
 	}

@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hoist-sh/hoist"
@@ -45,23 +46,27 @@ type Seed struct {
 	components []*task
 	ctx        context.Context // of the seed's life
 	stop       context.CancelFunc
+	held       *os.File // the lock; it ends with the process, as do our other holds
 }
+
+// last keeps the seed, and so its lock, until the process has ended: who waits
+// for the lock may rely on everything else being free then too.
+var last atomic.Pointer[Seed]
 
 // Run is the seed's life: it returns when ctx ends or somebody stops it, with
 // the dynos left running, or with an error if it cannot start.
-func Run(ctx context.Context, cfg Config) error {
+func Run(ctx context.Context, cfg Config) (err error) {
 	s := &Seed{cfg: cfg, log: cfg.Log, started: time.Now()}
+	last.Store(s)
 	ctx, s.stop = context.WithCancel(ctx)
 	defer s.stop()
 	s.ctx = ctx
 	if err := cfg.makeDir(); err != nil {
 		return err
 	}
-	held, err := lock(cfg.Settings)
-	if err != nil {
+	if s.held, err = lock(cfg.Settings); err != nil {
 		return err
 	}
-	defer held.Close()
 	if s.state, err = loadState(cfg.file("seed.json")); err != nil {
 		return err
 	}

@@ -232,9 +232,9 @@ func TestATakenPortIsNamed(t *testing.T) {
 
 func TestAComponentRunsAloneFromItsEnvironment(t *testing.T) {
 	h := newHouse(t, "10.240.6.0/24")
-	h.must("seed", "--daemon", "--without", "compile,api")
-	environ := strings.Split(strings.TrimSpace(h.must("seed", "env", "api")), "\n")
-	cmd := exec.Command(hoist, "api")
+	h.must("seed", "--daemon", "--without", "git")
+	environ := strings.Split(strings.TrimSpace(h.must("seed", "env", "git")), "\n")
+	cmd := exec.Command(hoist, "git")
 	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH")}, environ...)
 	cmd.Stderr = t.Output()
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
@@ -242,7 +242,17 @@ func TestAComponentRunsAloneFromItsEnvironment(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { cmd.Process.Signal(syscall.SIGTERM); cmd.Wait() }()
-	eventually(t, "the API alone answers through the router", h.answers)
+	eventually(t, "git alone greets on its port", func() bool {
+		conn, err := net.DialTimeout("tcp", fmt.Sprintf("127.0.0.1:%d", h.status().Public.SSH), time.Second)
+		if err != nil {
+			return false
+		}
+		defer conn.Close()
+		conn.SetDeadline(time.Now().Add(5 * time.Second))
+		banner := make([]byte, 4)
+		_, err = io.ReadFull(conn, banner)
+		return err == nil && string(banner) == "SSH-"
+	})
 }
 
 func TestDownLeavesNothing(t *testing.T) {
