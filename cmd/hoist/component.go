@@ -131,24 +131,3 @@ func (g *ground) listenAddr() string {
 	}
 	return bind + ":" + port
 }
-
-// registered is a component with its row among the platform's processes.
-type registered struct {
-	hoist.Component
-	g       *ground
-	name    string
-	address string // of its HTTP server; may be empty
-}
-
-func (r registered) Run(ctx context.Context) error {
-	row, cancel := context.WithCancel(ctx)
-	gone := make(chan struct{})
-	go func() {
-		defer close(gone)
-		r.g.DB.KeepRegistered(row, r.g.Bus, postgres.Registration{
-			ID: hoist.NewID(), Type: r.name, Address: r.address, Version: version,
-		})
-	}()
-	defer func() { cancel(); <-gone }()
-	return r.Component.Run(ctx)
-}

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"os/user"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -234,7 +235,7 @@ func (c *upCommand) key() (string, error) {
 		return "", err
 	}
 	name := fmt.Sprintf("[%s]:%d", c.public.Domain, c.public.SSH)
-	known := filepath.Join(c.home, ".ssh", "known_hosts")
+	known := filepath.Join(c.sshDir(), "known_hosts")
 	if err := os.MkdirAll(filepath.Dir(known), 0o700); err != nil {
 		return "", err
 	}
@@ -256,9 +257,17 @@ func (c *upCommand) key() (string, error) {
 	return file, nil
 }
 
+// sshDir is where ssh looks: the home directory it goes by is not $HOME.
+func (c *upCommand) sshDir() string {
+	if u, err := user.Current(); err == nil {
+		return filepath.Join(u.HomeDir, ".ssh")
+	}
+	return filepath.Join(c.home, ".ssh")
+}
+
 // keyFile is the person's usual key, or one of our own.
 func (c *upCommand) keyFile() (string, error) {
-	usual := filepath.Join(c.home, ".ssh", "id_ed25519")
+	usual := filepath.Join(c.sshDir(), "id_ed25519")
 	if _, err := os.Stat(usual + ".pub"); err == nil {
 		return usual, nil
 	}
@@ -307,7 +316,7 @@ func (c *upCommand) create() (string, error) {
 	if _, err := c.exec("git", "-C", work, "remote", "add", "hoist", c.public.GitSSH(c.app)); err != nil {
 		return "", err
 	}
-	if strings.HasPrefix(key, filepath.Join(c.home, ".ssh")) {
+	if filepath.Dir(key) == c.sshDir() {
 		c.exec("git", "-C", work, "config", "--unset", "core.sshCommand")
 	} else if _, err := c.exec("git", "-C", work, "config", "core.sshCommand", "ssh -o IdentitiesOnly=yes -i '"+key+"'"); err != nil {
 		return "", err
