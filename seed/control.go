@@ -13,7 +13,9 @@ import (
 	"slices"
 	"time"
 
+	"github.com/hoist-sh/hoist"
 	"github.com/hoist-sh/hoist/postgres"
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // Status is what a seed does, for `hoist seed status`.
@@ -23,7 +25,9 @@ type Status struct {
 	Dir      string            `json:"dir"`
 	Since    time.Time         `json:"since"`
 	Ready    bool              `json:"ready"`
+	Stopping bool              `json:"stopping"`
 	WaitsFor []string          `json:"waits_for"`
+	Public   hoist.Public      `json:"public"`
 	Ports    map[string]string `json:"ports"`
 	Tasks    []TaskStatus      `json:"tasks"`
 	// Dynos that have not ended, by state; nil if the database does not answer.
@@ -43,8 +47,9 @@ type TaskStatus struct {
 func (s *Seed) status(ctx context.Context) Status {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
-	st := Status{PID: os.Getpid(), Version: s.cfg.Version, Dir: s.cfg.DataDir, Since: s.started, WaitsFor: []string{},
-		Ports: map[string]string{}}
+	running := s.ctx.Err() == nil
+	st := Status{Stopping: !running, PID: os.Getpid(), Version: s.cfg.Version, Dir: s.cfg.DataDir, Since: s.started, WaitsFor: []string{},
+		Public: s.cfg.Public(), Ports: map[string]string{}}
 	for _, p := range s.cfg.ports() {
 		st.Ports[p.socket] = s.cfg.listenAddr(p.port)
 	}
@@ -56,7 +61,7 @@ func (s *Seed) status(ctx context.Context) Status {
 		st.Dynos, err = s.db.DynoCounts(ctx)
 	}
 	if err != nil && len(st.WaitsFor) == 0 {
-		st.WaitsFor = append(st.WaitsFor, "the database: "+err.Error())
+		st.WaitsFor = append(st.WaitsFor, "the database ("+explain(err)+")")
 	}
 	for _, t := range s.components {
 		c := t.status()
@@ -65,7 +70,7 @@ func (s *Seed) status(ctx context.Context) Status {
 		}
 		st.add(c)
 	}
-	st.Ready = len(st.WaitsFor) == 0
+	st.Ready = running && len(st.WaitsFor) == 0
 	return st
 }
 
@@ -90,15 +95,13 @@ func (t *TaskStatus) waits(registered []postgres.Registration) {
 	}
 }
 
-// unready lists the tasks that are not up.
-func (s *Seed) unready() []string {
-	var names []string
-	for _, t := range slices.Concat(s.ground, s.components) {
-		if t.status().State != stateUp {
-			names = append(names, t.name)
-		}
+// explain shortens what the driver says over several lines.
+func explain(err error) string {
+	var down *pgconn.ConnectError
+	if errors.As(err, &down) {
+		return "it does not answer"
 	}
-	return names
+	return err.Error()
 }
 
 func (s *Settings) socket() string { return s.file("seed.sock") }

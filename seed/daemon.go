@@ -18,9 +18,19 @@ import (
 // meanwhile waiting is told what is not. args are those of the seed command in
 // the foreground.
 func Daemon(ctx context.Context, s Settings, binary string, args []string, waiting func(what string)) error {
-	if Running(s) {
-		waiting("a seed runs already in " + s.DataDir)
-		return WaitReady(ctx, s, waiting)
+	for said := false; Running(s); said = true {
+		if st, err := AskStatus(ctx, s); err == nil && !st.Stopping {
+			waiting("a seed runs already in " + s.DataDir)
+			return WaitReady(ctx, s, waiting)
+		}
+		if !said {
+			waiting("waiting for the one before to stop, or to start")
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("the seed in %s does not answer: %w", s.DataDir, ctx.Err())
+		case <-time.After(100 * time.Millisecond):
+		}
 	}
 	if err := s.makeDir(); err != nil {
 		return err

@@ -29,6 +29,7 @@ func Environ(s Settings, st *state, component string) []string {
 		"HOIST_RENDEZVOUS_PORT": strconv.Itoa(s.RendezvousPort),
 		"HOIST_SECURE":          strconv.FormatBool(s.Secure),
 	}
+	maps.Copy(env, s.Tuning)
 	switch component {
 	case hoist.ComponentAPI, hoist.ComponentCompile, hoist.ComponentGit, hoist.ComponentRuntime:
 		env["BLOB_URL"] = s.blobURL(st, component)

@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hoist-sh/hoist"
@@ -43,23 +44,29 @@ type Seed struct {
 	started    time.Time
 	ground     []*task
 	components []*task
+	ctx        context.Context // of the seed's life
 	stop       context.CancelFunc
+	held       *os.File // the lock; it ends with the process, as do our other holds
 }
+
+// last keeps the seed, and so its lock, until the process has ended: who waits
+// for the lock may rely on everything else being free then too.
+var last atomic.Pointer[Seed]
 
 // Run is the seed's life: it returns when ctx ends or somebody stops it, with
 // the dynos left running, or with an error if it cannot start.
-func Run(ctx context.Context, cfg Config) error {
+func Run(ctx context.Context, cfg Config) (err error) {
 	s := &Seed{cfg: cfg, log: cfg.Log, started: time.Now()}
+	last.Store(s)
 	ctx, s.stop = context.WithCancel(ctx)
 	defer s.stop()
+	s.ctx = ctx
 	if err := cfg.makeDir(); err != nil {
 		return err
 	}
-	held, err := lock(cfg.Settings)
-	if err != nil {
+	if s.held, err = lock(cfg.Settings); err != nil {
 		return err
 	}
-	defer held.Close()
 	if s.state, err = loadState(cfg.file("seed.json")); err != nil {
 		return err
 	}
@@ -105,6 +112,11 @@ func (s *Seed) run(ctx context.Context) {
 	for _, t := range s.ground {
 		ground.Go(func() { t.keep(below, s.log) })
 	}
+	// Components wait for what they lack by themselves; starting them a little
+	// later only saves them from saying so at every start.
+	for start := time.Now(); !up(s.ground) && ctx.Err() == nil && time.Since(start) < 10*time.Second; {
+		time.Sleep(10 * time.Millisecond)
+	}
 	for _, t := range s.components {
 		components.Go(func() { t.keep(ctx, s.log) })
 	}
@@ -113,12 +125,20 @@ func (s *Seed) run(ctx context.Context) {
 	<-ctx.Done()
 	s.log.Info("stopping")
 	if !waitFor(&components, 30*time.Second) {
-		s.log.Warn("some components did not end within 30 s", "tasks", s.unready())
+		for _, t := range s.components {
+			if t.status().State != stateStopped {
+				s.log.Warn("did not end within 30 s", "task", t.name)
+			}
+		}
 	}
 	stopGround()
 	if !waitFor(&ground, 30*time.Second) {
 		s.log.Warn("the ground did not end within 30 s")
 	}
+}
+
+func up(tasks []*task) bool {
+	return !slices.ContainsFunc(tasks, func(t *task) bool { return t.status().State != stateUp })
 }
 
 func waitFor(wg *sync.WaitGroup, limit time.Duration) bool {

@@ -45,6 +45,7 @@ type Settings struct {
 	OCIRuntime     string            `toml:"oci_runtime"`
 	Components     []string          `toml:"components"`
 	BuildEnv       map[string]string `toml:"build_env"`
+	Tuning         map[string]string `toml:"tuning"`
 }
 
 // Defaults are the settings of a seed nobody said anything to.
@@ -53,8 +54,19 @@ func Defaults() Settings {
 		DataDir: DefaultDir, Domain: "localhost",
 		HTTPPort: 8080, HTTPSPort: 8443, SSHPort: 2222, RendezvousPort: 5000,
 		Network: "10.213.0.0/16", OCIRuntime: "crun",
-		Components: slices.Clone(hoist.Components), BuildEnv: map[string]string{},
+		Components: slices.Clone(hoist.Components), BuildEnv: map[string]string{}, Tuning: map[string]string{},
 	}
+}
+
+// tunes reports whether a variable is a component's own, which the seed only
+// passes on: limits and times, never secrets.
+func tunes(name string) bool {
+	switch name {
+	case "HOIST_BOOT_TIMEOUT", "HOIST_STOP_GRACE", "HOIST_DRAIN", "HOIST_DRAIN_LIMIT", "HOIST_DRAIN_ON_STOP", "HOIST_MEMORY",
+		"HOIST_CONCURRENCY", "HOIST_BUILD_SIZE", "HOIST_BUILD_TIMEOUT":
+		return true
+	}
+	return strings.HasPrefix(name, "HOIST_ROUTER_")
 }
 
 // Setting is one setting that can be given as a flag or in the environment.
@@ -126,6 +138,9 @@ func Load(path string, environ []string, flags map[string]string, without []stri
 		if rest, ok := strings.CutPrefix(name, "HOIST_BUILD_ENV_"); ok && rest != "" {
 			s.BuildEnv[rest] = value
 		}
+		if tunes(name) {
+			s.Tuning[name] = value
+		}
 	}
 	for _, o := range s.Options() {
 		if v := env[o.Env]; v != "" {
@@ -190,6 +205,11 @@ func (s *Settings) check() (err error) {
 	}
 	if (s.TLSCert == "") != (s.TLSKey == "") {
 		return errors.New("tls_cert and tls_key belong together")
+	}
+	for name := range s.Tuning {
+		if !tunes(name) {
+			return fmt.Errorf("tuning: no component has a setting %q", name)
+		}
 	}
 	for _, c := range s.Components {
 		if !slices.Contains(hoist.Components, c) {

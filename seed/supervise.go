@@ -36,10 +36,12 @@ const (
 	stateUp       = "up"
 	stateDown     = "down" // until it is started again
 	stateWaiting  = "waiting"
+	stateStopped  = "stopped" // the seed is ending
 )
 
 // keep runs the task until ctx ends.
 func (t *task) keep(ctx context.Context, log *slog.Logger) {
+	defer t.set(stateStopped, nil)
 	backoff := firstBackoff
 	for {
 		started := time.Now()

@@ -7,8 +7,10 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"os/exec"
 	"slices"
 	"strings"
+	"syscall"
 	"text/tabwriter"
 	"time"
 
@@ -100,7 +102,8 @@ order; hoist.example.toml describes them.`,
 	cmd.AddCommand(status, ps, logs,
 		&cobra.Command{Use: "stop", Short: "Stop the platform; dynos go on", Args: cobra.NoArgs, RunE: c.stop},
 		&cobra.Command{Use: "env COMPONENT", Short: "Print the environment of a component, to run it alone",
-			Example: "$ env $(hoist seed env compile) hoist compile", Args: cobra.ExactArgs(1), RunE: c.env})
+			Example: "$ env $(hoist seed env compile) hoist compile", Args: cobra.ExactArgs(1), RunE: c.env},
+		c.execCommand())
 	return cmd
 }
 
@@ -270,6 +273,31 @@ func (c *seedCommand) env(cmd *cobra.Command, args []string) error {
 		fmt.Fprintln(cmd.OutOrStdout(), kv)
 	}
 	return nil
+}
+
+// execCommand is `seed env` for commands that must not show its secrets in
+// the list of processes.
+func (c *seedCommand) execCommand() *cobra.Command {
+	cmd := &cobra.Command{Use: "exec COMPONENT COMMAND [ARG…]", Short: "Run a command in the environment of a component",
+		Example: "$ hoist seed exec api hoist admin account ann@example.com", Args: cobra.MinimumNArgs(2), RunE: c.exec}
+	cmd.Flags().SetInterspersed(false)
+	return cmd
+}
+
+func (c *seedCommand) exec(_ *cobra.Command, args []string) error {
+	settings, err := c.wanted()
+	if err != nil {
+		return err
+	}
+	environ, err := seed.EnvironOf(settings.DataDir, args[0])
+	if err != nil {
+		return err
+	}
+	program, err := exec.LookPath(args[1])
+	if err != nil {
+		return err
+	}
+	return syscall.Exec(program, args[1:], append(os.Environ(), environ...))
 }
 
 func (c *seedCommand) logs(cmd *cobra.Command, _ []string) error {

@@ -1,0 +1,370 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/hoist-sh/hoist"
+	"github.com/hoist-sh/hoist/seed"
+	"github.com/spf13/cobra"
+)
+
+func init() { commands = append(commands, (&upCommand{}).command()) }
+
+// upCommand is the second half of `make up`: from an installed program to an
+// app that answers. Each step looks whether it is done already, so that running
+// it again repairs what is missing.
+type upCommand struct {
+	seedFlags
+	example string // directory of the sample app
+	app     string
+	ctx     context.Context
+	out     io.Writer
+	self    string
+	home    string
+	public  hoist.Public
+	dataDir string
+}
+
+func (c *upCommand) command() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "up", Short: "Start the platform, log in, and push a sample app", GroupID: "platform",
+		Args: cobra.NoArgs, RunE: c.run,
+	}
+	c.add(cmd, false)
+	cmd.Flags().StringVar(&c.example, "example", "", "`DIR` of the sample app")
+	cmd.Flags().StringVar(&c.app, "app", "hello", "name of the sample app")
+	return cmd
+}
+
+func (c *upCommand) run(cmd *cobra.Command, _ []string) (err error) {
+	c.ctx, c.out = cmd.Context(), cmd.OutOrStdout()
+	settings, err := c.wanted()
+	if err != nil {
+		return err
+	}
+	c.dataDir = settings.DataDir
+	if c.self, err = os.Executable(); err != nil {
+		return err
+	}
+	if c.home, err = os.UserHomeDir(); err != nil {
+		return err
+	}
+	steps := []struct {
+		what string
+		do   func() (string, error)
+	}{
+		{"Starting the platform", c.start},
+		{"Making the first account and logging in", c.account},
+		{"Adding an SSH key", c.key},
+		{"Making the app " + c.app, c.create},
+		{"Pushing it", c.push},
+		{"Asking it", c.request},
+	}
+	if c.example == "" {
+		steps = steps[:3]
+	}
+	for _, s := range steps {
+		begun := time.Now()
+		fmt.Fprintf(c.out, "-----> %s\n", s.what)
+		said, err := s.do()
+		if err != nil {
+			return fmt.Errorf("%s: %w\nRun it again when that is mended; what is done stays done.", s.what, err)
+		}
+		fmt.Fprintf(c.out, "       %s (%.1fs)\n", said, time.Since(begun).Seconds())
+	}
+	c.screen()
+	return nil
+}
+
+// hoist runs this program as a person would.
+func (c *upCommand) hoist(args ...string) (string, error) { return c.exec(c.self, args...) }
+
+// asRoot runs this program as root, with our settings.
+func (c *upCommand) asRoot(args ...string) (string, error) {
+	if os.Geteuid() == 0 {
+		return c.hoist(args...)
+	}
+	var keep []string
+	defaults := seed.Defaults()
+	for _, o := range defaults.Options() {
+		keep = append(keep, o.Env)
+	}
+	return c.exec("sudo", append([]string{"--preserve-env=" + strings.Join(keep, ","), c.self}, args...)...)
+}
+
+func (c *upCommand) exec(name string, args ...string) (string, error) {
+	cmd := exec.CommandContext(c.ctx, name, args...)
+	var out, errs bytes.Buffer
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, &out, &errs
+	if err := cmd.Run(); err != nil {
+		said := strings.TrimSpace(strings.ReplaceAll(errs.String(), " !    ", ""))
+		if said == "" {
+			said = err.Error()
+		}
+		return out.String(), errors.New(said)
+	}
+	return strings.TrimSpace(out.String()), nil
+}
+
+// show runs a command whose output a person wants to see as it comes.
+func (c *upCommand) show(dir, name string, args ...string) error {
+	cmd := exec.CommandContext(c.ctx, name, args...)
+	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, c.out, c.out
+	return cmd.Run()
+}
+
+func (c *upCommand) seedArgs(args ...string) []string {
+	args = append([]string{"seed"}, args...)
+	args = append(args, "--data", c.dataDir)
+	if c.config != "" {
+		args = append(args, "--config", c.config)
+	}
+	return args
+}
+
+func (c *upCommand) status() (st seed.Status, err error) {
+	text, err := c.asRoot(c.seedArgs("status", "--json")...)
+	if err == nil {
+		err = json.Unmarshal([]byte(text), &st)
+	}
+	return st, err
+}
+
+func (c *upCommand) start() (said string, err error) {
+	st, err := c.status()
+	running := err == nil && !st.Stopping
+	if running && st.Version != version {
+		said = "another version ran; "
+		if _, err := c.asRoot(c.seedArgs("stop")...); err != nil {
+			return "", err
+		}
+		running = false
+	}
+	if _, err = c.asRoot(c.seedArgs("--daemon")...); err != nil {
+		return "", err
+	}
+	if st, err = c.status(); err != nil {
+		return "", err
+	}
+	c.public = st.Public
+	if running {
+		return fmt.Sprintf("already running, for %s, as process %d", age(st.Since), st.PID), nil
+	}
+	return said + "running, data in " + c.dataDir, nil
+}
+
+// configDir is where the person's own things are kept.
+func (c *upCommand) configDir() (string, error) {
+	dir, err := os.UserConfigDir()
+	if err != nil {
+		return "", err
+	}
+	dir = filepath.Join(dir, "hoist")
+	return dir, os.MkdirAll(dir, 0o700)
+}
+
+func (c *upCommand) account() (string, error) {
+	api := strings.TrimSuffix(c.public.URL("api"), "/")
+	os.Setenv("HOIST_HOST", api) // of all that follows
+	if who, err := c.hoist("whoami"); err == nil {
+		return "logged in as " + who, nil
+	}
+	email, err := c.exec("git", "config", "user.email")
+	if err != nil || email == "" {
+		email = "admin@" + c.public.Domain
+		if !strings.Contains(c.public.Domain, ".") {
+			email += ".localdomain"
+		}
+	}
+	dir, err := c.configDir()
+	if err != nil {
+		return "", err
+	}
+	file, password := filepath.Join(dir, "password"), hoist.NewSecret()[:24]
+	if err := os.WriteFile(file, []byte(password+"\n"), 0o600); err != nil {
+		return "", err
+	}
+	stdin, err := os.Open(file)
+	if err != nil {
+		return "", err
+	}
+	defer stdin.Close()
+	saved := os.Stdin
+	os.Stdin = stdin
+	token, err := c.asRoot(append(c.seedArgs("exec"), "api", c.self, "admin", "account", email, "--password-stdin", "--token", "hoist up")...)
+	os.Stdin = saved
+	if err != nil {
+		return "", err
+	}
+	login := []string{"login", "--host", api, "--token", token}
+	if c.public.Secure {
+		login = append(login, "--ca", filepath.Join(c.dataDir, "ca.pem"))
+	}
+	if _, err := c.hoist(login...); err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("logged in as %s, password %s (also in %s)", email, password, file), nil
+}
+
+// key makes sure that the account has our SSH key, and that ssh knows the
+// platform's.
+func (c *upCommand) key() (string, error) {
+	file, err := c.keyFile()
+	if err != nil {
+		return "", err
+	}
+	if _, err := c.hoist("keys:add", file+".pub"); err != nil && !strings.Contains(err.Error(), "already") {
+		return "", err
+	}
+	host, err := os.ReadFile(filepath.Join(c.dataDir, "ssh_host_ed25519_key.pub"))
+	if err != nil {
+		return "", err
+	}
+	name := fmt.Sprintf("[%s]:%d", c.public.Domain, c.public.SSH)
+	known := filepath.Join(c.sshDir(), "known_hosts")
+	if err := os.MkdirAll(filepath.Dir(known), 0o700); err != nil {
+		return "", err
+	}
+	line := name + " " + string(host)
+	text, _ := os.ReadFile(known)
+	if !bytes.Contains(text, []byte(line)) {
+		if len(text) > 0 {
+			c.exec("ssh-keygen", "-q", "-R", name, "-f", known) // of a platform before
+		}
+		f, err := os.OpenFile(known, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+		if err != nil {
+			return "", err
+		}
+		defer f.Close()
+		if _, err := f.WriteString(line); err != nil {
+			return "", err
+		}
+	}
+	return file, nil
+}
+
+// sshDir is where ssh looks: the home directory it goes by is not $HOME.
+func (c *upCommand) sshDir() string {
+	if u, err := user.Current(); err == nil {
+		return filepath.Join(u.HomeDir, ".ssh")
+	}
+	return filepath.Join(c.home, ".ssh")
+}
+
+// keyFile is the person's usual key, or one of our own.
+func (c *upCommand) keyFile() (string, error) {
+	usual := filepath.Join(c.sshDir(), "id_ed25519")
+	if _, err := os.Stat(usual + ".pub"); err == nil {
+		return usual, nil
+	}
+	dir, err := c.configDir()
+	if err != nil {
+		return "", err
+	}
+	own := filepath.Join(dir, "id_ed25519")
+	if _, err := os.Stat(own + ".pub"); err == nil {
+		return own, nil
+	}
+	_, err = c.exec("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "hoist", "-f", own)
+	return own, err
+}
+
+// work is the sample app's working copy, for the person to go on with.
+func (c *upCommand) work() string { return filepath.Join(c.home, "hoist-"+c.app) }
+
+func (c *upCommand) create() (string, error) {
+	work := c.work()
+	if _, err := os.Stat(filepath.Join(work, ".git", "HEAD")); err != nil {
+		if err := os.CopyFS(work, os.DirFS(c.example)); err != nil && !errors.Is(err, os.ErrExist) {
+			return "", err
+		}
+		for _, args := range [][]string{
+			{"init", "-q", "-b", "main"}, {"add", "-A"},
+			{"-c", "user.name=hoist", "-c", "user.email=hoist@localhost", "commit", "-q", "-m", "A first app"},
+		} {
+			if _, err := c.exec("git", append([]string{"-C", work}, args...)...); err != nil {
+				return "", err
+			}
+		}
+	}
+	said := "it is there already"
+	if _, err := c.hoist("info", "-a", c.app); err != nil {
+		if _, err := c.hoist("create", c.app); err != nil {
+			return "", err
+		}
+		said = "made"
+	}
+	key, err := c.keyFile()
+	if err != nil {
+		return "", err
+	}
+	c.exec("git", "-C", work, "remote", "remove", "hoist")
+	if _, err := c.exec("git", "-C", work, "remote", "add", "hoist", c.public.GitSSH(c.app)); err != nil {
+		return "", err
+	}
+	if filepath.Dir(key) == c.sshDir() {
+		c.exec("git", "-C", work, "config", "--unset", "core.sshCommand")
+	} else if _, err := c.exec("git", "-C", work, "config", "core.sshCommand", "ssh -o IdentitiesOnly=yes -i '"+key+"'"); err != nil {
+		return "", err
+	}
+	return said + ", working copy in " + work, nil
+}
+
+func (c *upCommand) push() (string, error) {
+	return "pushed", c.show(c.work(), "git", "push", "hoist", "HEAD:main")
+}
+
+func (c *upCommand) request() (string, error) {
+	url := c.public.URL(c.app)
+	client := &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{
+		// The router of this machine, whatever the name servers say yet.
+		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
+			return (&net.Dialer{}).DialContext(ctx, network, net.JoinHostPort("127.0.0.1", strconv.Itoa(c.public.HTTP)))
+		},
+	}}
+	plain := fmt.Sprintf("http://%s.%s:%d/", c.app, c.public.Domain, c.public.HTTP)
+	var last string
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(250 * time.Millisecond) {
+		resp, err := client.Get(plain)
+		if err != nil {
+			last = err.Error()
+			continue
+		}
+		resp.Body.Close()
+		if last = resp.Status; resp.StatusCode < 400 {
+			return last + " from " + url, nil
+		}
+	}
+	return "", fmt.Errorf("%s does not answer: %s; `hoist logs -a %s` may say why", url, last, c.app)
+}
+
+// screen is the end: what there is, and what to try.
+func (c *upCommand) screen() {
+	if c.example == "" {
+		return
+	}
+	fmt.Fprintf(c.out, "\n%s\n\n", c.public.URL(c.app))
+	c.show(c.work(), c.self, "ps", "-a", c.app)
+	fmt.Fprintln(c.out)
+	c.show(c.work(), c.self, "logs", "-a", c.app, "-n", "5")
+	fmt.Fprintf(c.out, `
+Try next:
+  cd %s && hoist logs --tail
+  hoist ps:scale web=2 -a %s
+  hoist run bash -a %s
+`, c.work(), c.app, c.app)
+}

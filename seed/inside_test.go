@@ -1,0 +1,114 @@
+package seed
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"errors"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestAPanicIsAnErrorLikeOthers(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	runs := 0
+	task := &task{name: "x", run: func(ctx context.Context, ready func()) error {
+		switch runs++; runs {
+		case 1:
+			panic("boom")
+		case 2:
+			return errors.New("no")
+		}
+		ready()
+		cancel()
+		<-ctx.Done()
+		return nil
+	}}
+	var log bytes.Buffer
+	task.keep(ctx, slog.New(slog.NewTextHandler(&log, nil)))
+	if st := task.status(); runs != 3 || st.Restarts != 2 || st.State != stateStopped {
+		t.Errorf("%d runs, %+v", runs, st)
+	}
+	if !strings.Contains(log.String(), "panic: boom") {
+		t.Error(log.String())
+	}
+}
+
+func TestTheCertificateIsKeptAndRenewed(t *testing.T) {
+	s := Settings{DataDir: t.TempDir(), Domain: "paas.example"}
+	now := time.Now()
+	serial := func(at time.Time) string {
+		t.Helper()
+		if err := s.ensureCerts(at); err != nil {
+			t.Fatal(err)
+		}
+		cert, err := tls.LoadX509KeyPair(s.certFile())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, host := range []string{s.Domain, "app." + s.Domain, "localhost", "127.0.0.1"} {
+			if err := cert.Leaf.VerifyHostname(host); err != nil {
+				t.Error(err)
+			}
+		}
+		return cert.Leaf.SerialNumber.String()
+	}
+	first := serial(now)
+	if serial(now.AddDate(0, 6, 0)) != first {
+		t.Error("a good certificate was replaced")
+	}
+	second := serial(now.AddDate(0, 0, certDays-20))
+	if second == first {
+		t.Error("not renewed in its last month")
+	}
+	s.Domain = "other.example"
+	if serial(now.AddDate(0, 0, certDays-20)) == second {
+		t.Error("not renewed for another domain")
+	}
+}
+
+func TestTheLogIsBounded(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "seed.log")
+	l, err := OpenLog(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	line := append(bytes.Repeat([]byte("x"), 1<<20-1), '\n')
+	for range 40 {
+		if _, err := l.Write(line); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, name := range []string{path, path + ".1"} {
+		if st, err := os.Stat(name); err != nil || st.Size() > logLimit {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestADamagedStateFileIsNotReplaced(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "seed.json")
+	os.WriteFile(path, []byte("{half"), 0o600)
+	if _, err := loadState(path); err == nil || !strings.Contains(err.Error(), "backup") {
+		t.Error(err)
+	}
+	if text, _ := os.ReadFile(path); string(text) != "{half" {
+		t.Error("the file was changed")
+	}
+}
+
+func TestAUnitKeepsArgumentsAndEnvironment(t *testing.T) {
+	s := Defaults()
+	text := s.unitText("/usr/local/bin/hoist", []string{"seed", "--domain", `a "b" 100%`}, func(name string) string {
+		return map[string]string{"HOIST_HTTP_PORT": "80"}[name]
+	})
+	for _, want := range []string{`ExecStart="/usr/local/bin/hoist" "seed" "--domain" "a \"b\" 100%%"`, "KillMode=process", `Environment="HOIST_HTTP_PORT=80"`} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no %s in\n%s", want, text)
+		}
+	}
+}

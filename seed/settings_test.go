@@ -1,0 +1,89 @@
+package seed_test
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/hoist-sh/hoist/seed"
+)
+
+func TestFlagsGoBeforeEnvironmentBeforeFile(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "hoist.toml")
+	text := "http_port = 1\nhttps_port = 2\nssh_port = 3\ndomain = 'paas.example'\n[build_env]\nGOPROXY = 'file'\n"
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s, err := seed.Load(file, []string{"HOIST_HTTPS_PORT=20", "HOIST_SSH_PORT=30", "HOIST_BUILD_ENV_GOPROXY=env", "HOIST_STOP_GRACE=5s"},
+		map[string]string{"ssh-port": "300"}, []string{"compile"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.HTTPPort != 1 || s.HTTPSPort != 20 || s.SSHPort != 300 || s.RendezvousPort != 5000 || s.Domain != "paas.example" ||
+		s.BuildEnv["GOPROXY"] != "env" || s.Tuning["HOIST_STOP_GRACE"] != "5s" || s.Listen != "" ||
+		strings.Join(s.Components, ",") != "git,api,runtime,router,logs" {
+		t.Errorf("%+v", s)
+	}
+}
+
+func TestWrongSettingsAreNamed(t *testing.T) {
+	for env, want := range map[string]string{
+		"HOIST_HTTP_PORT=x":         "HOIST_HTTP_PORT",
+		"HOIST_HTTP_PORT=70000":     "http_port",
+		"HOIST_HTTP_PORT=8443":      "http_port and https_port",
+		"HOIST_NETWORK=10.0.0.0":    "network",
+		"HOIST_DOMAIN=http://x":     "domain",
+		"HOIST_LISTEN=here":         "listen",
+		"HOIST_SECURE=perhaps":      "HOIST_SECURE",
+		"HOIST_COMPONENTS=api,mail": "mail",
+		"HOIST_TLS_CERT=a.pem":      "tls_key",
+	} {
+		if _, err := seed.Load("", []string{env}, nil, nil); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", env, err)
+		}
+	}
+	file := filepath.Join(t.TempDir(), "hoist.toml")
+	os.WriteFile(file, []byte("htp_port = 1\n"), 0o600)
+	if _, err := seed.Load(file, nil, nil, nil); err == nil || !strings.Contains(err.Error(), "htp_port") {
+		t.Error(err)
+	}
+	if _, err := seed.Load(file+"-none", nil, nil, nil); err == nil {
+		t.Error("a file that is named must exist")
+	}
+}
+
+func TestTheExampleFileIsTrue(t *testing.T) {
+	text, err := os.ReadFile("../hoist.example.toml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	uncommented := regexp.MustCompile(`(?m)^#(\S)`).ReplaceAllString(string(text), "$1")
+	uncommented = regexp.MustCompile(`(?m)^(tls_|database_url|nats_url|blob_url|listen).*$`).ReplaceAllString(uncommented, "")
+	file := filepath.Join(t.TempDir(), "hoist.toml")
+	if err := os.WriteFile(file, []byte(uncommented), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s, err := seed.Load(file, nil, nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := seed.Defaults()
+	if s.DataDir != d.DataDir || s.Domain != d.Domain || s.HTTPPort != d.HTTPPort || s.SSHPort != d.SSHPort || s.Network != d.Network ||
+		len(s.Components) != len(d.Components) {
+		t.Errorf("%+v", s)
+	}
+}
+
+func FuzzSettingsFile(f *testing.F) {
+	f.Add("http_port = 80\n")
+	f.Add("components = ['api']\n[build_env]\nA='b'\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		file := filepath.Join(t.TempDir(), "hoist.toml")
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		seed.Load(file, nil, nil, nil) // must not panic
+	})
+}
