@@ -118,7 +118,7 @@ func bareBundle(b *testing.B) string {
 // the kernel's part (namespaces, mounts, interface, file system, pipe) and the
 // supervisor's. It compares what is available before and after, which others on the machine disturb.
 func BenchmarkIdleMemory(b *testing.B) {
-	const dynos = 40
+	const dynos = 100
 	e := newEngine(b)
 	image := slug(b, map[string]string{"hello": "world"})
 	for b.Loop() {
