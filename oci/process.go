@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 
@@ -116,9 +117,11 @@ func (p *process) kill(sig unix.Signal) error {
 
 // processStat is what /proc/PID/stat says (proc(5)).
 type processStat struct {
-	zombie bool
-	start  uint64 // in clock ticks since boot: with the pid it names a process for ever
-	exit   unix.WaitStatus
+	name    string
+	zombie  bool
+	session int
+	start   uint64 // in clock ticks since boot: with the pid it names a process for ever
+	exit    unix.WaitStatus
 }
 
 func readStat(pid int) (st processStat, err error) {
@@ -126,16 +129,51 @@ func readStat(pid int) (st processStat, err error) {
 	if err != nil {
 		return st, err
 	}
-	// The second field, the program's name, may have spaces; the third is next.
-	fields := strings.Fields(string(data[bytes.LastIndexByte(data, ')')+1:]))
-	if len(fields) < 50 {
+	// The second field, the program's name, may have spaces and parentheses.
+	begin, end := bytes.IndexByte(data, '('), bytes.LastIndexByte(data, ')')
+	fields := strings.Fields(string(data[end+1:]))
+	if begin < 0 || end < begin || len(fields) < 50 {
 		return st, errors.New("oci: unknown format of /proc/PID/stat")
 	}
+	st.name = string(data[begin+1 : end])
 	st.zombie = fields[3-3] == "Z"
+	if st.session, err = strconv.Atoi(fields[6-3]); err != nil {
+		return st, err
+	}
 	if st.start, err = strconv.ParseUint(fields[22-3], 10, 64); err != nil {
 		return st, err
 	}
 	exit, err := strconv.ParseUint(fields[52-3], 10, 32)
 	st.exit = unix.WaitStatus(exit)
 	return st, err
+}
+
+// reapHelpers reaps the processes of a runtime that it forked and did not wait
+// for: they are our children now. Those of the same name that we started
+// ourselves, and others wait for, are in our session; a container's first
+// process has another name.
+func reapHelpers(name string) {
+	own, err := unix.Getsid(0)
+	if err != nil {
+		return
+	}
+	lists, err := filepath.Glob("/proc/self/task/*/children")
+	if err != nil {
+		return
+	}
+	for _, list := range lists {
+		data, err := os.ReadFile(list)
+		if err != nil {
+			continue // a thread that ended
+		}
+		for _, word := range strings.Fields(string(data)) {
+			pid, err := strconv.Atoi(word)
+			if err != nil {
+				continue
+			}
+			if st, err := readStat(pid); err == nil && st.zombie && st.name == name && st.session != own {
+				unix.Wait4(pid, nil, unix.WNOHANG, nil)
+			}
+		}
+	}
 }

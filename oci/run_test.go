@@ -268,6 +268,24 @@ func TestFiftyStartsAtOnce(t *testing.T) {
 	wg.Wait()
 }
 
+func TestNoZombiesAreLeft(t *testing.T) {
+	for _, runtime := range []string{"crun", "runc"} {
+		e := newEngine(t, func(c *oci.Config) { c.Runtime = runtime })
+		start(t, e, spec("sleep 100"))
+		run(t, e, spec("true"))
+		stats, err := filepath.Glob("/proc/[0-9]*/stat")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, path := range stats {
+			stat, _ := os.ReadFile(path)
+			if strings.Contains(string(stat), fmt.Sprintf(") Z %d ", os.Getpid())) {
+				t.Errorf("%s: zombie %s", runtime, stat)
+			}
+		}
+	}
+}
+
 func TestRunc(t *testing.T) {
 	e := newEngine(t, func(c *oci.Config) { c.Runtime = "runc" })
 	s := spec("cat hello; touch hello && grep Seccomp: /proc/self/status; exit 7")

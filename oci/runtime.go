@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"syscall"
 )
 
 // ociRuntime drives crun or runc by its command line
@@ -36,6 +37,8 @@ func (r *ociRuntime) start(ctx context.Context, id, bundle, console string, std 
 	log := filepath.Join(bundle, "runtime.log")
 	cmd := r.command(ctx, append([]string{"--log", log}, append(args, id)...)...)
 	cmd.ExtraFiles = []*os.File{gate}
+	// A ^C meant for us must not kill it half-way.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if std[1] != nil {
 		cmd.Stdin, cmd.Stdout, cmd.Stderr = std[0], std[1], std[2]
 	}
@@ -47,6 +50,7 @@ func (r *ociRuntime) start(ctx context.Context, id, bundle, console string, std 
 	return func() (int, error) {
 		err := cmd.Wait()
 		<-r.slot
+		reapHelpers(r.name)
 		if ctx.Err() != nil {
 			return 0, ctx.Err()
 		}
