@@ -141,7 +141,8 @@ func (s *Server) repack(ctx context.Context, appID hoist.ID) error {
 
 // sweep removes packs older than before that nothing refers to: those of
 // rejected pushes, compacted repositories, destroyed apps and killed
-// processes. Sources belong to the builds, and compile collects them.
+// processes. Sources belong to the builds and are
+// collected with them.
 func (s *Server) sweep(ctx context.Context, before time.Time) error {
 	var old []string
 	err := s.Blobs.List(ctx, repoPrefix, func(b hoist.BlobInfo) error {
