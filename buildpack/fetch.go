@@ -42,9 +42,11 @@ func Fetch(ctx context.Context, b *Build, source, dir string) (Script, error) {
 	if err != nil {
 		return Script{}, fmt.Errorf("could not fetch the buildpack %s: %w", redacted(u), err)
 	}
-	root, err := archive.Root(dir)
-	if err != nil {
-		return Script{}, err
+	root := dir
+	if _, err := os.Stat(filepath.Join(dir, "bin")); err != nil { // a code host's tarball
+		if root, err = archive.Root(dir); err != nil {
+			return Script{}, err
+		}
 	}
 	if _, err := os.Stat(filepath.Join(root, "bin", "compile")); err != nil {
 		return Script{}, fmt.Errorf("%s is not a buildpack: it has no bin/compile", redacted(u))

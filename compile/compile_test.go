@@ -11,6 +11,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -49,10 +50,8 @@ func (w *world) exec(sql string, args ...any) {
 	}
 }
 
-// push inserts a build of a source with these files.
-func (w *world) push(files map[string]string) hoist.ID {
-	w.t.Helper()
-	id := hoist.NewID()
+// tarball makes a gzipped tar; files that start with #! are executable.
+func tarball(files map[string]string) []byte {
 	var buf bytes.Buffer
 	z := gzip.NewWriter(&buf)
 	tw := tar.NewWriter(z)
@@ -66,11 +65,27 @@ func (w *world) push(files map[string]string) hoist.ID {
 	}
 	tw.Close()
 	z.Close()
-	sum := sha256.Sum256(buf.Bytes())
+	return buf.Bytes()
+}
+
+// push inserts a build of a source with these files.
+func (w *world) push(files map[string]string) hoist.ID {
+	w.t.Helper()
+	id := hoist.NewID()
+	text := tarball(files)
+	sum := sha256.Sum256(text)
 	key := "builds/" + id + "/source.tgz"
-	w.blobs.Put(context.Background(), key, &buf, -1, 1<<30)
-	w.exec(`INSERT INTO builds (id, app_id, account_id, stack, source_key, source_checksum, source_version, source_description, push)
-		VALUES ($1, $2, $3, 'hoist-1', $4, $5, '4ac0ffee00', 'First', '{}')`, id, w.app, w.owner, key, "SHA256:"+hex.EncodeToString(sum[:]))
+	w.blobs.Put(context.Background(), key, bytes.NewReader(text), -1, 1<<30)
+	packs := "[]"
+	if files["wait-for"] != "" {
+		pack := filepath.Join(w.t.TempDir(), "waiting.tgz")
+		if err := os.WriteFile(pack, tarball(waiting), 0o644); err != nil {
+			w.t.Fatal(err)
+		}
+		packs = `[{"Ordinal": 0, "URL": "file://` + pack + `"}]`
+	}
+	w.exec(`INSERT INTO builds (id, app_id, account_id, stack, source_key, source_checksum, source_version, source_description, push, buildpacks)
+		VALUES ($1, $2, $3, 'hoist-1', $4, $5, '4ac0ffee00', 'First', '{}', $6)`, id, w.app, w.owner, key, "SHA256:"+hex.EncodeToString(sum[:]), packs)
 	w.bus.Ring(hoist.BellBuild, nil)
 	return id
 }
@@ -135,7 +150,7 @@ func (w *world) build(id hoist.ID) (r row) {
 // await waits until the build is in one of the states.
 func (w *world) await(id hoist.ID, states ...hoist.BuildState) row {
 	w.t.Helper()
-	for deadline := time.Now().Add(60 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(3 * time.Minute); ; time.Sleep(20 * time.Millisecond) {
 		r := w.build(id)
 		if slices.Contains(states, hoist.BuildState(r.State)) {
 			return r
@@ -149,9 +164,9 @@ func (w *world) await(id hoist.ID, states ...hoist.BuildState) row {
 
 func (w *world) eventually(what string, f func() bool) {
 	w.t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); !f(); time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(2 * time.Minute); !f(); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			w.t.Fatalf("not within 30 s: %s", what)
+			w.t.Fatalf("not within 2 minutes: %s", what)
 		}
 	}
 }
@@ -243,8 +258,12 @@ func TestABuildSeesURLsAndConfigButNoCredential(t *testing.T) {
 }
 
 // slow is an app that compiles until the file is there.
-func slow(file string) map[string]string {
-	return map[string]string{"package.json": `{"scripts": {"start": "x", "build": "echo working; while [ ! -e ` + file + ` ]; do sleep 0.05; done"}}`}
+func slow(file string) map[string]string { return map[string]string{"wait-for": file} }
+
+// waiting is the buildpack of slow apps.
+var waiting = map[string]string{
+	"bin/detect":  "#!/bin/sh\n[ -f $1/wait-for ] && echo Slow\n",
+	"bin/compile": "#!/bin/sh\necho working\nwhile [ ! -e $(cat $1/wait-for) ]; do sleep 0.05; done\n",
 }
 
 func (w *world) awaitOutput(id hoist.ID, what string) {
