@@ -11,7 +11,7 @@ import (
 // heroku-go, Heroku's own Go client, makes an app, changes it and destroys it.
 func TestHerokuGo(t *testing.T) {
 	ctx := context.Background()
-	client := heroku.NewService(&http.Client{Transport: bearer{shared.Token}})
+	client := heroku.NewService(&http.Client{Transport: &heroku.Transport{BearerToken: shared.Token}})
 	client.URL = shared.recorded()
 	name := randomName("go")
 	app, err := client.AppCreate(ctx, heroku.AppCreateOpts{Name: &name})
@@ -45,13 +45,4 @@ func TestHerokuGo(t *testing.T) {
 	if _, err := client.AppDelete(ctx, name); err != nil {
 		t.Fatal(err)
 	}
-}
-
-type bearer struct{ token string }
-
-func (b bearer) RoundTrip(r *http.Request) (*http.Response, error) {
-	r = r.Clone(r.Context())
-	r.Header.Set("Authorization", "Bearer "+b.token)
-	r.Header.Set("Accept", "application/vnd.heroku+json; version=3")
-	return http.DefaultTransport.RoundTrip(r)
 }

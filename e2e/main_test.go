@@ -60,7 +60,7 @@ func (r runner) Run() int {
 		code = r.m.Run()
 		report := shared.recorder.Report()
 		fmt.Println(report)
-		if name := os.Getenv("SCHEMA_REPORT"); name != "" {
+		if name := os.Getenv("HOIST_SCHEMA_REPORT"); name != "" {
 			err = report.WriteFile(name)
 		}
 		return code, err
