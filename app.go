@@ -27,8 +27,12 @@ type App struct {
 // AppName is what an app may be called: Heroku's rule, 3 to 30 characters.
 var AppName = regexp.MustCompile(`^[a-z][a-z0-9-]{1,28}[a-z0-9]$`)
 
-// ReservedNames are host names of the platform itself; no app may take them.
-var ReservedNames = []string{"api", "git", "logs", "blobs", "www", "status", "run"}
+// PlatformHosts are the platform's own hosts, below its domain.
+var PlatformHosts = []string{"api", "git", "logs", "blobs"}
+
+// ReservedNames are host names of the platform itself, or soon; no app may take
+// them.
+var ReservedNames = append([]string{"www", "status", "run"}, PlatformHosts...)
 
 // ConfigVars is an app's environment.
 type ConfigVars map[string]string

@@ -34,6 +34,16 @@ func (p Public) URL(name string) string {
 	return (&url.URL{Scheme: scheme, Host: host, Path: "/"}).String()
 }
 
+// API is the address of the Platform API, with a slash at its end. Below it are
+// also the log sessions (streams/) and the blobs (blobs/), because not every
+// client can look up names below localhost.
+func (p Public) API() string {
+	if p.Domain == "localhost" || net.ParseIP(p.Domain) != nil {
+		return p.URL("")
+	}
+	return p.URL("api")
+}
+
 // GitSSH is an app's SSH remote.
 func (p Public) GitSSH(app string) string {
 	return fmt.Sprintf("ssh://git@%s/%s.git", net.JoinHostPort(p.Domain, strconv.Itoa(p.SSH)), app)

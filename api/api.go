@@ -125,7 +125,7 @@ func (s *Server) serve(ctx context.Context) error {
 		}
 	})
 	defer stop()
-	s.Log.Info("serving the API", "address", s.listener.Addr().String(), "url", s.Public.URL("api"))
+	s.Log.Info("serving the API", "address", s.listener.Addr().String(), "url", s.Public.API())
 	if err := server.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
 		return err
 	}

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"encoding/json"
 	"net/http"
 	"regexp"
 	"strings"
@@ -86,15 +87,29 @@ func (s *Server) dynoInfo(c *call, a hoist.App) (any, error) {
 	return showDyno(a, d), err
 }
 
+// envValue is the value of a variable. The Heroku CLI sends the terminal's
+// width and height as numbers, against the schema.
+type envValue string
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (v *envValue) UnmarshalJSON(raw []byte) error {
+	var n json.Number
+	if err := json.Unmarshal(raw, &n); err == nil && raw[0] != '"' {
+		*v = envValue(n)
+		return nil
+	}
+	return json.Unmarshal(raw, (*string)(v))
+}
+
 func (s *Server) dynoRun(c *call, a hoist.App) (any, error) {
 	var in struct {
-		Attach     bool              `json:"attach"`
-		Command    string            `json:"command"`
-		Env        map[string]string `json:"env"`
-		ForceNoTTY bool              `json:"force_no_tty"`
-		Size       identity          `json:"size"`
-		Type       string            `json:"type"`
-		TimeToLive int64             `json:"time_to_live"` // seconds
+		Attach     bool                `json:"attach"`
+		Command    string              `json:"command"`
+		Env        map[string]envValue `json:"env"`
+		ForceNoTTY bool                `json:"force_no_tty"`
+		Size       identity            `json:"size"`
+		Type       string              `json:"type"`
+		TimeToLive int64               `json:"time_to_live"` // seconds
 	}
 	if err := c.decode(&in); err != nil {
 		return nil, err
@@ -112,7 +127,7 @@ func (s *Server) dynoRun(c *call, a hoist.App) (any, error) {
 			return nil, hoist.Invalid("env: %.60q is not the name of a variable.", name)
 		}
 		size += len(name) + len(value)
-		d.Env[name] = value
+		d.Env[name] = string(value)
 	}
 	if size > envMost {
 		return nil, hoist.Invalid("env has %d bytes; at most %d are possible.", size, envMost)

@@ -52,7 +52,7 @@ func (s *Server) logSessionCreate(c *call, a hoist.App) (any, error) {
 	}
 	return created(map[string]any{
 		"id":          session.ID,
-		"logplex_url": s.Public.URL("logs") + "streams/" + token + "?" + query.Encode(),
+		"logplex_url": s.Public.API() + "streams/" + token + "?" + query.Encode(),
 		"created_at":  timestamp(session.CreatedAt),
 		"updated_at":  timestamp(session.CreatedAt),
 	}), nil

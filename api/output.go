@@ -18,7 +18,7 @@ import (
 // URL, as it comes. It is below the domain itself, the one host name that every
 // client of the API can reach.
 func (s *Server) outputURL(id hoist.ID) string {
-	return s.Public.URL("") + "builds/" + id + "/output?key=" + s.outputKey(id)
+	return s.Public.API() + "builds/" + id + "/output?key=" + s.outputKey(id)
 }
 
 func (s *Server) outputKey(id hoist.ID) string {

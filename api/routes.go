@@ -55,7 +55,7 @@ func (s *Server) routes() http.Handler {
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		fmt.Fprintf(w, "This is hoist: it speaks Heroku's Platform API v3.\n\n"+
-			"  HEROKU_HOST=%s heroku login -i\n  hoist login %[1]s\n", strings.TrimSuffix(s.Public.URL(""), "/"))
+			"  HEROKU_HOST=%s heroku login -i\n  hoist login %[1]s\n", strings.TrimSuffix(s.Public.API(), "/"))
 	})
 	on("/", func(*call) (any, error) {
 		return nil, &hoist.Error{ID: "not_found", Message: "The requested API endpoint was not found. Are you using the right HTTP verb and path?", Status: http.StatusNotFound}

@@ -4,52 +4,47 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 
+	"github.com/hoist-sh/hoist/oci"
+	"github.com/hoist-sh/hoist/seed"
 	"github.com/vishvananda/netlink"
 )
 
-// footprint is what a platform may leave on a machine, a line each.
-type footprint []string
-
-// snapshot lists this machine's mounts, loop devices, cgroups, interfaces and
-// firewall tables that could be ours.
-func snapshot() footprint {
-	var f footprint
+// leftovers lists what the platform still has on this machine outside its
+// directory, a line each: mounts, loop devices, cgroups, interfaces, firewall.
+// Other platforms' are not ours to judge.
+func (p *platform) leftovers() string {
+	settings := seed.Settings{DataDir: p.Dir}
+	name := settings.Name()
+	var left []string
+	keep := func(kind, line, mark string) {
+		if line = strings.TrimSpace(line); strings.Contains(line, mark) {
+			left = append(left, kind+" "+line)
+		}
+	}
 	mounts, _ := os.ReadFile("/proc/self/mounts")
 	for line := range strings.Lines(string(mounts)) {
-		f = append(f, "mount "+strings.TrimSpace(line))
+		keep("mount", line, p.Dir)
 	}
 	loops, _ := filepath.Glob("/sys/block/loop*/loop/backing_file")
 	for _, l := range loops {
 		backing, _ := os.ReadFile(l)
-		f = append(f, "loop "+strings.TrimSpace(string(backing)))
+		keep("loop", string(backing), p.Dir)
 	}
-	for _, pattern := range []string{"/sys/fs/cgroup/*/hoist*", "/sys/fs/cgroup/*/*/hoist*", "/sys/fs/cgroup/hoist*", "/run/hoist-*"} {
+	for _, pattern := range []string{"/sys/fs/cgroup/*/*", "/sys/fs/cgroup/*/*/*", "/sys/fs/cgroup/*", "/run/*"} {
 		found, _ := filepath.Glob(pattern)
 		for _, dir := range found {
-			f = append(f, "directory "+dir)
+			keep("directory", dir, name)
 		}
 	}
 	links, _ := netlink.LinkList()
 	for _, l := range links {
-		f = append(f, "link "+l.Attrs().Name)
+		keep("link", l.Attrs().Name, oci.InterfacePrefix(name))
 	}
 	tables, _ := exec.Command("nft", "list", "tables").Output()
 	for line := range strings.Lines(string(tables)) {
-		f = append(f, "nft "+strings.TrimSpace(line))
-	}
-	return f
-}
-
-// minus lists what is in f and was not before.
-func (f footprint) minus(before footprint) string {
-	var left []string
-	for _, line := range f {
-		if !slices.Contains(before, line) {
-			left = append(left, line)
-		}
+		keep("nft", line, name)
 	}
 	return strings.Join(left, "\n")
 }

@@ -42,15 +42,11 @@ func (r runner) Run() int {
 			return 1, err
 		}
 		defer internet.close()
-		before := snapshot()
 		shared, err = newPlatform("HOIST_BOOT_TIMEOUT=15s", "HOIST_STOP_GRACE=10s")
 		if shared != nil && !*keep {
 			defer func() {
 				if e := shared.close(); e != nil && err == nil {
 					code, err = 1, e
-				}
-				if left := snapshot().minus(before); left != "" && err == nil {
-					code, err = 1, fmt.Errorf("left behind:\n%s", left)
 				}
 			}()
 		}

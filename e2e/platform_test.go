@@ -150,6 +150,9 @@ func (p *platform) close() error {
 		p.proxy.Close()
 	}
 	_, err := p.hoist("down")
+	if left := p.leftovers(); left != "" {
+		err = errors.Join(err, fmt.Errorf("left behind:\n%s", left))
+	}
 	return errors.Join(err, os.RemoveAll(filepath.Dir(p.Dir)))
 }
 
@@ -266,6 +269,11 @@ func (p *platform) writeHome() error {
 			return err
 		}
 	}
+	login := exec.Command(hoistBin, "login", "--host", p.recorded(), "--token", p.Token, "--ca", p.caFile())
+	login.Env = append(os.Environ(), "HOME="+p.Home, "XDG_CONFIG_HOME="+filepath.Join(p.Home, ".config"))
+	if out, err := login.CombinedOutput(); err != nil {
+		return fmt.Errorf("hoist login: %w: %s", err, out)
+	}
 	return nil
 }
 
@@ -289,7 +297,6 @@ func (p *platform) userEnv() map[string]string {
 		"SSH_URL":            fmt.Sprintf("ssh://git@localhost:%d", p.SSH),
 		"HOIST_HOST":         p.recorded(),
 		"HOIST_API_KEY":      p.Token,
-		"HOIST_CA":           p.caFile(),
 		"GIT_SSH_COMMAND":    p.ssh("id_ed25519"),
 		"OTHER_SSH":          p.ssh("other"),
 		"GIT_CONFIG_GLOBAL":  filepath.Join(p.Home, ".gitconfig"),

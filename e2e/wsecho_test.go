@@ -3,6 +3,8 @@ package e2e
 import (
 	"context"
 	"fmt"
+	"net"
+	"net/url"
 	"os"
 	"time"
 
@@ -14,7 +16,13 @@ func wsechoMain() {
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
 	err := func() error {
-		c, _, err := websocket.Dial(ctx, os.Args[1], nil)
+		u, err := url.Parse(os.Args[1])
+		if err != nil {
+			return err
+		}
+		host := u.Host
+		u.Host = net.JoinHostPort("127.0.0.1", u.Port()) // Go does not know *.localhost, as curl does
+		c, _, err := websocket.Dial(ctx, u.String(), &websocket.DialOptions{Host: host})
 		if err != nil {
 			return err
 		}

@@ -110,7 +110,7 @@ func (v *visit) reach() (*link, *failure) {
 	}()
 	for {
 		t := v.p.table.Load()
-		v.dest = t.lookup(v.r.Host)
+		v.dest = t.lookup(v.r.Host, v.r.URL.Path)
 		var limit time.Time // how long it makes sense to wait
 		var fail *failure   // what to say then
 		switch d := v.dest; {

@@ -229,7 +229,7 @@ func (r *Router) status() *http1.Server {
 			"waiting_requests": r.proxy.waiting.Load(), "waits_for": r.WaitsFor()})
 	})
 	mux.HandleFunc("GET /hosts/{host}", func(w http.ResponseWriter, req *http.Request) {
-		d := r.routes.table.Load().lookup(req.PathValue("host"))
+		d := r.routes.table.Load().lookup(req.PathValue("host"), "/")
 		if d == nil {
 			http.NotFound(w, req)
 			return

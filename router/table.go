@@ -139,17 +139,33 @@ func (t *table) index() {
 	}
 }
 
-// lookup finds where a Host header's requests go; nil if nowhere. A domain
-// "*.example.com" serves each host just below example.com that has no other.
-func (t *table) lookup(host string) *destination {
+// lookup finds where requests for a path at a Host header's host go; nil if
+// nowhere. A domain "*.example.com" serves each host just below example.com
+// that has no other.
+func (t *table) lookup(host, path string) *destination {
 	host = hostName(host)
 	if d := t.hosts[host]; d != nil {
+		if d.service == hoist.ComponentAPI {
+			return t.below(d, path)
+		}
 		return d
 	}
 	if i := strings.IndexByte(host, '.'); i > 0 {
 		return t.hosts["*"+host[i:]]
 	}
 	return nil
+}
+
+// below finds the part of the platform that serves a path of the API's host;
+// see hoist.Public.API.
+func (t *table) below(api *destination, path string) *destination {
+	switch {
+	case strings.HasPrefix(path, "/streams/"):
+		return t.services[hoist.ComponentLogs]
+	case strings.HasPrefix(path, "/blobs/"):
+		return t.services[serviceBlobs]
+	}
+	return api
 }
 
 // routes is what the table was made of, for the snapshot.

@@ -57,7 +57,7 @@ func FuzzHostName(f *testing.F) {
 		} else if !strings.HasSuffix(h, ".") { // a second trailing dot is no name's
 			t.Errorf("%q: %q", s, h)
 		}
-		table.lookup(s)
+		table.lookup(s, "/")
 	})
 }
 
@@ -96,7 +96,7 @@ func FuzzSnapshot(f *testing.F) {
 		}
 		n.setServices(routes.Services)
 		n.index()
-		n.lookup("a.test")
+		n.lookup("a.test", "/")
 		if path := t.TempDir() + "/routes.json"; writeSnapshot(path, n.routes()) == nil {
 			if _, err := readSnapshot(path); err != nil {
 				t.Error(err)

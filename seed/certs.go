@@ -18,6 +18,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/hoist-sh/hoist"
 	"golang.org/x/crypto/ssh"
 )
 
@@ -46,7 +47,12 @@ func (s *Settings) ensureCerts(now time.Time) error {
 		_, err := tls.LoadX509KeyPair(s.TLSCert, s.TLSKey)
 		return err
 	}
+	// The platform's own hosts are named one by one: clients refuse wildcards
+	// below a top-level domain (*.localhost).
 	names := []string{s.Domain, "*." + s.Domain, "localhost"}
+	for _, host := range hoist.PlatformHosts {
+		names = append(names, host+"."+s.Domain)
+	}
 	ca, err := tls.LoadX509KeyPair(s.CAFile(), s.file("ca-key.pem"))
 	if errors.Is(err, fs.ErrNotExist) {
 		template := &x509.Certificate{

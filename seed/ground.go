@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"net/http"
 	"net/url"
 	"strconv"
 	"syscall"
@@ -92,7 +93,10 @@ func (s *Seed) runBlobs(ctx context.Context, ready func()) error {
 	for _, c := range hoist.Components {
 		secrets[c] = s.state.secret(c, "blobs")
 	}
-	server := blob.NewServer(files, blob.Users(secrets), s.log)
+	server := http.NewServeMux()
+	store := blob.NewServer(files, blob.Users(secrets), s.log)
+	server.Handle("/", store)
+	server.Handle("/blobs/", http.StripPrefix("/blobs", store)) // from outside
 	g, ctx := errgroup.WithContext(ctx)
 	for _, addr := range []string{loopback(s.state.BlobPort), s.cfg.blobGate(s.state)} {
 		l, err := listenFree(ctx, addr)
@@ -173,7 +177,7 @@ func (s *Settings) blobURL(st *state, component string) string {
 	}
 	q := url.Values{
 		"dyno":   {"http://" + s.blobGate(st)},
-		"public": {s.Public().URL("blobs")},
+		"public": {s.Public().API() + "blobs"},
 	}
 	u := url.URL{Scheme: "hoist", User: url.UserPassword(component, st.secret(component, "blobs")),
 		Host: loopback(st.BlobPort), RawQuery: q.Encode()}

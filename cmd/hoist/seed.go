@@ -166,7 +166,7 @@ func (c *seedCommand) start(cmd *cobra.Command, settings seed.Settings) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(cmd.OutOrStdout(), "The platform runs at %s (ready in %s).\n", settings.Public().URL(""), time.Since(begun).Round(100*time.Millisecond))
+	fmt.Fprintf(cmd.OutOrStdout(), "The platform runs at %s (ready in %s).\n", settings.Public().API(), time.Since(begun).Round(100*time.Millisecond))
 	return nil
 }
 

@@ -178,7 +178,7 @@ func (c *upCommand) configDir() (string, error) {
 }
 
 func (c *upCommand) account() (string, error) {
-	api := strings.TrimSuffix(c.public.URL("api"), "/")
+	api := strings.TrimSuffix(c.public.API(), "/")
 	os.Setenv("HOIST_HOST", api) // of all that follows
 	if who, err := c.hoist("whoami"); err == nil {
 		return "logged in as " + who, nil
