@@ -56,6 +56,10 @@ func (r runner) Run() int {
 		code = r.m.Run()
 		report := shared.recorder.Report()
 		fmt.Println(report)
+		for _, wrong := range report.Wrong {
+			fmt.Println(wrong)
+			code = 1
+		}
 		if name := os.Getenv("HOIST_SCHEMA_REPORT"); name != "" {
 			err = report.WriteFile(name)
 		}

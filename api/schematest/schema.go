@@ -185,8 +185,8 @@ func patchResponses(node map[string]any) {
 }
 
 // patchRequests allows what Heroku's own CLI sends and the schema forbids:
-// quantities as text ("2", "+1") and sizes by name, and adding a domain
-// without an SNI endpoint.
+// quantities as text ("2", "+1") and sizes by name, adding a domain without an
+// SNI endpoint, and a terminal's size as numbers in a dyno's environment.
 func patchRequests(node map[string]any) {
 	properties, ok := node["properties"].(map[string]any)
 	if !ok {
@@ -200,5 +200,8 @@ func patchRequests(node map[string]any) {
 	}
 	if _, ok := properties["sni_endpoint"]; ok {
 		delete(node, "required")
+	}
+	if _, ok := properties["force_no_tty"]; ok {
+		properties["env"] = map[string]any{"type": "object", "additionalProperties": map[string]any{"type": []any{"string", "number"}}}
 	}
 }
