@@ -99,9 +99,10 @@ func (c *upCommand) asRoot(args ...string) (string, error) {
 		return c.hoist(args...)
 	}
 	var keep []string
-	defaults := seed.Defaults()
-	for _, o := range defaults.Options() {
-		keep = append(keep, o.Env)
+	for _, kv := range os.Environ() {
+		if name, _, _ := strings.Cut(kv, "="); seed.IsSetting(name) {
+			keep = append(keep, name)
+		}
 	}
 	return c.exec("sudo", append([]string{"--preserve-env=" + strings.Join(keep, ","), c.self}, args...)...)
 }
