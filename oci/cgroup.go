@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"time"
@@ -50,6 +51,27 @@ func newCgroups(name string) (*cgroups, error) {
 		}
 	}
 	return c, nil
+}
+
+// weigh gives all containers together four times the weight of one process, or
+// of one service, of the host, on each processor: a busy host does not starve
+// them, nor they the platform. The kernel's default counts all of them as one process.
+func (c *cgroups) weigh() error {
+	dir := c.dir("cpu", "")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return fmt.Errorf("oci: cgroup: %w", err)
+	}
+	file, weight := "cpu.shares", 4*1024*runtime.NumCPU() // spread over the processors
+	if c.v2 {
+		if err := os.WriteFile(filepath.Join(c.root, "cgroup.subtree_control"), []byte("+cpu"), 0); err != nil {
+			return fmt.Errorf("oci: cgroup: %w", err)
+		}
+		file, weight = "cpu.weight", 400
+	}
+	if err := os.WriteFile(filepath.Join(dir, file), []byte(strconv.Itoa(min(weight, 1<<18))), 0); err != nil {
+		return fmt.Errorf("oci: cgroup: %w", err)
+	}
+	return nil
 }
 
 // path is what the OCI spec calls cgroupsPath.

@@ -117,6 +117,9 @@ func New(cfg Config) (_ *Engine, err error) {
 	if err := e.open(); err != nil {
 		return nil, err
 	}
+	if err := e.cgroups.weigh(); err != nil {
+		e.log.Warn("a busy host may starve the dynos", "err", err)
+	}
 	if e.root, err = e.makeStack(cmp.Or(cfg.Stack, "host"), cfg.Binary); err != nil {
 		return nil, err
 	}

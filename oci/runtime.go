@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"syscall"
+	"time"
 )
 
 // ociRuntime drives crun or runc by its command line
@@ -20,6 +21,9 @@ type ociRuntime struct {
 	root string // its own state; must survive us
 	slot chan struct{}
 }
+
+// startLimit is how long a runtime may take to make a container, on a busy machine.
+const startLimit = time.Minute
 
 // stdio are the standard streams of a container; nil for those on a terminal.
 type stdio [3]*os.File
@@ -35,7 +39,9 @@ func (r *ociRuntime) start(ctx context.Context, id, bundle, console string, std 
 	}
 	// Its messages go to a log, since standard error is the container's.
 	log := filepath.Join(bundle, "runtime.log")
-	cmd := r.command(ctx, append([]string{"--log", log}, append(args, id)...)...)
+	// It is let finish: its forks would go on without it, and make things after all was removed.
+	whole, cancel := context.WithTimeout(context.WithoutCancel(ctx), startLimit)
+	cmd := r.command(whole, append([]string{"--log", log}, append(args, id)...)...)
 	cmd.ExtraFiles = []*os.File{gate}
 	// A ^C meant for us must not kill it half-way.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
@@ -44,10 +50,12 @@ func (r *ociRuntime) start(ctx context.Context, id, bundle, console string, std 
 	}
 	r.slot <- struct{}{}
 	if err := cmd.Start(); err != nil {
+		cancel()
 		<-r.slot
 		return nil, fmt.Errorf("oci: %w", err)
 	}
 	return func() (int, error) {
+		defer cancel()
 		err := cmd.Wait()
 		<-r.slot
 		reapHelpers(r.name)

@@ -1,6 +1,12 @@
 # Shared by the scripts here; they source it from the repository's root.
 set -eu
 
+# The same flags everywhere, so that everything is compiled once.
+export GOFLAGS="-trimpath -buildvcs=false" CGO_ENABLED=0
+# Distributions' Go may not fetch the version that go.mod asks for unless told to.
+export GOTOOLCHAIN="${GOTOOLCHAIN:-auto}"
+PATH=$PATH:/usr/sbin:/sbin # root's commands, where sudo or su left them out
+
 started=$(date +%s)
 
 # step TEXT begins a step, done_step ends it with its time.
@@ -19,11 +25,14 @@ as_root() {
     fi
 }
 
-# need_packages PACKAGE… installs Debian packages that are missing.
-need_packages() {
+# need WORD… installs Debian packages that are missing. A word is a package, or
+# COMMAND:PACKAGE: then the command is enough, wherever it is from.
+need() {
     missing=
-    for p in "$@"; do
-        dpkg-query -W -f '${Status}' "$p" 2>/dev/null | grep -q 'ok installed' || missing="$missing $p"
+    for word in "$@"; do
+        package=${word#*:}
+        case $word in *:*) ! command -v "${word%%:*}" >/dev/null || continue ;; esac
+        dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing="$missing $package"
     done
     [ -n "$missing" ] || return 0
     command -v apt-get >/dev/null || die "These packages are missing:$missing" "Install them, then run this again (apt-get is not there to do it)."
@@ -47,28 +56,49 @@ need_packages() {
 # that itself; an older one fetches it here, as the module it comes in.
 need_go() {
     want=$(sed -n 's/^go //p' go.mod)
-    case ${PATH} in */usr/local/go/bin*) ;; *) PATH=$PATH:/usr/local/go/bin ;; esac
-    command -v go >/dev/null || need_packages golang-go
-    minor=$(go version | sed -n 's/.* go1\.\([0-9]*\).*/\1/p')
+    PATH=$PATH:/usr/local/go/bin
+    command -v go >/dev/null || need golang-go
+    minor=$(GOTOOLCHAIN=local go version | sed -n 's/.* go1\.\([0-9]*\).*/\1/p')
     if [ "${minor:-0}" -ge 21 ]; then
         go version >/dev/null || die "Go $want cannot be fetched; is the module proxy reachable (go env GOPROXY)?"
         return 0
     fi
     module="golang.org/toolchain@v0.0.1-go$want.linux-$(go env GOARCH)"
-    printf '       getting Go %s (about 70 MB)\n' "$want"
-    dir=$(mktemp -d)
-    (cd "$dir" && go mod init x >/dev/null 2>&1 && go mod download "$module") || die "Go $want cannot be fetched; is the module proxy reachable (go env GOPROXY)?"
-    rm -rf "$dir"
     root=$(go env GOMODCACHE)/$module
-    chmod -R u+w "$root" && chmod +x "$root"/bin/* "$root"/pkg/tool/*/* # modules have no modes
+    if [ ! -x "$root/bin/go" ]; then
+        printf '       getting Go %s (about 70 MB), as %s is too old\n' "$want" "$(go version | cut -d' ' -f3)"
+        dir=$(mktemp -d)
+        (cd "$dir" && GOFLAGS= go mod init x >/dev/null 2>&1 && GOFLAGS= go mod download "$module") || die "Go $want cannot be fetched; is the module proxy reachable (go env GOPROXY)?"
+        rm -rf "$dir"
+        chmod -R u+w "$root" && chmod +x "$root"/bin/* "$root"/pkg/tool/*/* # modules have no modes
+    fi
     export GOROOT="$root" GOTOOLCHAIN=local PATH="$root/bin:$PATH"
 }
 
 # build makes bin/hoist, the same for the same source.
 build() {
     version=$(git describe --always --dirty --tags 2>/dev/null || echo dev)
-    CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$version" -o bin/hoist ./cmd/hoist
+    case $version in *-dirty) version=$version.$(git diff HEAD | sha256sum | cut -c1-8) ;; esac
+    [ -d "$(go env GOCACHE)" ] || echo "       compiling it and what it is made of: a few minutes, this first time"
+    go build -ldflags "-s -w -X main.version=$version" -o bin/hoist ./cmd/hoist
 }
 
-# packages of a machine that runs the platform.
-platform_packages="git curl ca-certificates crun squashfs-tools postgresql nftables openssh-client nodejs npm"
+# build_mirrors has builds use the mirrors that this machine uses (of Go modules
+# and npm packages), unless it uses the defaults, or is told otherwise.
+build_mirrors() {
+    for name in GOPROXY GOSUMDB GONOSUMDB GONOPROXY GOPRIVATE GOINSECURE; do
+        if [ -n "$(go env -changed $name)" ] && ! printenv "HOIST_BUILD_ENV_$name" >/dev/null; then
+            export "HOIST_BUILD_ENV_$name=$(go env $name)"
+        fi
+    done
+    command -v npm >/dev/null || return 0
+    mirror=$(npm config get registry 2>/dev/null)
+    usual=$(env -i PATH="$PATH" HOME=/nonexistent npm config get registry --globalconfig=/nonexistent 2>/dev/null)
+    if [ "$mirror" != "$usual" ] && [ -z "${HOIST_BUILD_ENV_npm_config_registry-}" ]; then
+        export "HOIST_BUILD_ENV_npm_config_registry=$mirror"
+    fi
+}
+
+# what a machine needs that runs the platform, and what its tests need.
+platform_needs="git:git curl:curl ca-certificates crun:crun mksquashfs:squashfs-tools mkfs.ext4:e2fsprogs postgresql ssh:openssh-client node:nodejs npm:npm"
+test_needs="runc:runc ip:iproute2 nft:nftables ps:procps nginx:nginx-light gcc:gcc libc6-dev"

@@ -3,9 +3,16 @@
 cd "$(dirname "$0")/.."
 . script/lib.sh
 
+# After `sudo make up` the login, the key and the sample app belong to whoever
+# typed it: go on as that person, who is asked for no password again.
+if [ "$(id -u)" = 0 ] && [ "${SUDO_USER:-root}" != root ] && sudo -Hu "$SUDO_USER" sudo -n true 2>/dev/null; then
+    settings=$(env | sed -n 's/^\(HOIST_[A-Za-z0-9_]*\|DATABASE_URL\|NATS_URL\|BLOB_URL\|PREFIX\)=.*/\1/p' | paste -sd, -)
+    exec sudo -Hu "$SUDO_USER" --preserve-env="$settings" script/up.sh
+fi
+
 step "Looking at the machine"
 [ "$(uname -s)" = Linux ] || die "hoist runs on Linux."
-need_packages $platform_packages
+need $platform_needs
 done_step
 step "Getting Go"
 need_go
@@ -14,13 +21,14 @@ step "Building hoist"
 build
 done_step "$(du -h bin/hoist | cut -f1), version $version"
 step "Installing it"
-target=/usr/local/bin/hoist
-if cmp -s bin/hoist $target; then
+target=${PREFIX:-/usr/local}/bin/hoist
+if cmp -s bin/hoist "$target"; then
     done_step "$target is the same already"
 else
-    as_root install -m 755 bin/hoist $target.new
-    as_root mv $target.new $target
+    as_root install -D -m 755 bin/hoist "$target.new"
+    as_root mv "$target.new" "$target"
     done_step "$target"
 fi
-$target up --example examples/go
-printf '\nAll done in %ds.\n' $(($(date +%s) - started))
+build_mirrors
+"$target" up --example examples/go
+printf '\nAll done in %ds. Run it again to repair; make down stops it.\n' $(($(date +%s) - started))

@@ -51,7 +51,7 @@ func Environ(s Settings, st *state, component string) []string {
 		}
 	case hoist.ComponentCompile:
 		for name, value := range s.BuildEnv {
-			env["HOIST_BUILD_ENV_"+name] = value
+			env[buildEnvPrefix+name] = value
 		}
 	}
 	var list []string

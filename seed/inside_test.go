@@ -103,12 +103,15 @@ func TestADamagedStateFileIsNotReplaced(t *testing.T) {
 
 func TestAUnitKeepsArgumentsAndEnvironment(t *testing.T) {
 	s := Defaults()
-	text := s.unitText("/usr/local/bin/hoist", []string{"seed", "--domain", `a "b" 100%`}, func(name string) string {
-		return map[string]string{"HOIST_HTTP_PORT": "80"}[name]
-	})
-	for _, want := range []string{`ExecStart="/usr/local/bin/hoist" "seed" "--domain" "a \"b\" 100%%"`, "KillMode=process", `Environment="HOIST_HTTP_PORT=80"`} {
+	text := s.unitText("/usr/local/bin/hoist", []string{"seed", "--domain", `a "b" 100%`},
+		[]string{"HOIST_HTTP_PORT=80", "HOIST_BUILD_ENV_GOPROXY=a,b", "HOIST_BUILD_TIMEOUT=5m", "PATH=/bin"})
+	for _, want := range []string{`ExecStart="/usr/local/bin/hoist" "seed" "--domain" "a \"b\" 100%%"`, "KillMode=process", `Environment="HOIST_HTTP_PORT=80"`,
+		`Environment="HOIST_BUILD_ENV_GOPROXY=a,b"`, `Environment="HOIST_BUILD_TIMEOUT=5m"`} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %s in\n%s", want, text)
 		}
+	}
+	if strings.Contains(text, "PATH") {
+		t.Errorf("what is no setting:\n%s", text)
 	}
 }

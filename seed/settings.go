@@ -69,6 +69,16 @@ func tunes(name string) bool {
 	return strings.HasPrefix(name, "HOIST_ROUTER_")
 }
 
+const buildEnvPrefix = "HOIST_BUILD_ENV_"
+
+// IsSetting reports whether an environment variable is a setting of the seed,
+// or one that it passes on.
+func IsSetting(name string) bool {
+	var s Settings
+	return tunes(name) || strings.HasPrefix(name, buildEnvPrefix) ||
+		slices.ContainsFunc(s.Options(), func(o Setting) bool { return o.Env == name })
+}
+
 // Setting is one setting that can be given as a flag or in the environment.
 type Setting struct {
 	Flag  string // without the dashes
@@ -135,7 +145,7 @@ func Load(path string, environ []string, flags map[string]string, without []stri
 	for _, kv := range environ {
 		name, value, _ := strings.Cut(kv, "=")
 		env[name] = value
-		if rest, ok := strings.CutPrefix(name, "HOIST_BUILD_ENV_"); ok && rest != "" {
+		if rest, ok := strings.CutPrefix(name, buildEnvPrefix); ok && rest != "" {
 			s.BuildEnv[rest] = value
 		}
 		if tunes(name) {

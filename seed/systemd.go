@@ -21,14 +21,14 @@ func (s *Settings) unitFile() string { return "/etc/systemd/system/" + s.unit() 
 // startUnit writes and starts a unit. Only the seed itself is ended with it:
 // the dynos go on.
 func startUnit(ctx context.Context, s Settings, binary string, args []string) error {
-	if err := writeFile(s.unitFile(), []byte(s.unitText(binary, args, os.Getenv)), 0o600); err != nil {
+	if err := writeFile(s.unitFile(), []byte(s.unitText(binary, args, os.Environ())), 0o600); err != nil {
 		return err
 	}
 	return errors.Join(systemctl(ctx, "daemon-reload"), systemctl(ctx, "enable", s.unit()), systemctl(ctx, "restart", s.unit()))
 }
 
 // unitText also keeps the settings that came from the environment.
-func (s *Settings) unitText(binary string, args []string, getenv func(string) string) string {
+func (s *Settings) unitText(binary string, args, environ []string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "[Unit]\nDescription=hoist, the seed of %s\nAfter=network-online.target\nWants=network-online.target\n\n", s.Domain)
 	fmt.Fprintf(&b, "[Service]\nExecStart=%s", quoteUnit(binary))
@@ -36,9 +36,9 @@ func (s *Settings) unitText(binary string, args []string, getenv func(string) st
 		fmt.Fprintf(&b, " %s", quoteUnit(a))
 	}
 	b.WriteString("\nKillMode=process\nRestart=on-failure\nRestartSec=1\nTimeoutStopSec=90\nLimitNOFILE=1048576\nTasksMax=infinity\n")
-	for _, o := range s.Options() {
-		if v := getenv(o.Env); v != "" {
-			fmt.Fprintf(&b, "Environment=%s\n", quoteUnit(o.Env+"="+v))
+	for _, kv := range environ {
+		if name, value, _ := strings.Cut(kv, "="); value != "" && IsSetting(name) {
+			fmt.Fprintf(&b, "Environment=%s\n", quoteUnit(kv))
 		}
 	}
 	b.WriteString("\n[Install]\nWantedBy=multi-user.target\n")

@@ -51,15 +51,16 @@ func (c *downCommand) run(cmd *cobra.Command, _ []string) error {
 	if err != nil {
 		return err
 	}
+	// Before the question, as it begins the program again.
+	if err := oci.Isolate(); err != nil {
+		return err
+	}
 	if c.purge && !c.yes {
 		fmt.Fprintf(cmd.ErrOrStderr(), "This removes all apps and data in %s. Type its path to go on: ", settings.DataDir)
 		var answer string
 		if fmt.Fscanln(cmd.InOrStdin(), &answer); answer != settings.DataDir {
 			return errors.New("Nothing was removed.")
 		}
-	}
-	if err := oci.Isolate(); err != nil {
-		return err
 	}
 	out := cmd.OutOrStdout()
 	if err := errors.Join(seed.RemoveUnit(cmd.Context(), settings), seed.Stop(cmd.Context(), settings)); err != nil {
@@ -70,14 +71,21 @@ func (c *downCommand) run(cmd *cobra.Command, _ []string) error {
 		return fmt.Errorf("dynos: %w", err)
 	}
 	if !c.purge {
-		fmt.Fprintf(out, "The platform and %d dynos have stopped. Data stays in %s.\n", n, settings.DataDir)
+		fmt.Fprintf(out, "The platform and %s have stopped. Data stays in %s.\n", dynos(n), settings.DataDir)
 		return nil
 	}
 	if err := seed.Purge(settings); err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "The platform, %d dynos and all data in %s are gone.\n", n, settings.DataDir)
+	fmt.Fprintf(out, "The platform, %s and all data in %s are gone.\n", dynos(n), settings.DataDir)
 	return nil
+}
+
+func dynos(n int) string {
+	if n == 1 {
+		return "1 dyno"
+	}
+	return fmt.Sprintf("%d dynos", n)
 }
 
 // stopDynos ends what the runtime left running, and removes all that the

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/http"
 	"os"
@@ -99,9 +100,10 @@ func (c *upCommand) asRoot(args ...string) (string, error) {
 		return c.hoist(args...)
 	}
 	var keep []string
-	defaults := seed.Defaults()
-	for _, o := range defaults.Options() {
-		keep = append(keep, o.Env)
+	for _, kv := range os.Environ() {
+		if name, _, _ := strings.Cut(kv, "="); seed.IsSetting(name) {
+			keep = append(keep, name)
+		}
 	}
 	return c.exec("sudo", append([]string{"--preserve-env=" + strings.Join(keep, ","), c.self}, args...)...)
 }
@@ -145,9 +147,15 @@ func (c *upCommand) status() (st seed.Status, err error) {
 }
 
 func (c *upCommand) start() (said string, err error) {
+	_, err = os.Stat(filepath.Join(c.dataDir, "settings.json"))
+	first := errors.Is(err, fs.ErrNotExist)
 	st, err := c.status()
 	running := err == nil && !st.Stopping
-	if running && st.Version != version {
+	switch {
+	case first:
+	case !running:
+		said = "it had stopped; "
+	case st.Version != version:
 		said = "another version ran; "
 		if _, err := c.asRoot(c.seedArgs("stop")...); err != nil {
 			return "", err
@@ -164,7 +172,7 @@ func (c *upCommand) start() (said string, err error) {
 	if running {
 		return fmt.Sprintf("already running, for %s, as process %d", age(st.Since), st.PID), nil
 	}
-	return said + "running, data in " + c.dataDir, nil
+	return said + "running now, data in " + c.dataDir, nil
 }
 
 // configDir is where the person's own things are kept.
@@ -292,13 +300,18 @@ func (c *upCommand) create() (string, error) {
 		if err := os.CopyFS(work, os.DirFS(c.example)); err != nil && !errors.Is(err, os.ErrExist) {
 			return "", err
 		}
-		for _, args := range [][]string{
-			{"init", "-q", "-b", "main"}, {"add", "-A"},
-			{"-c", "user.name=hoist", "-c", "user.email=hoist@localhost", "commit", "-q", "-m", "A first app"},
-		} {
+		for _, args := range [][]string{{"init", "-q", "-b", "main"}, {"add", "-A"}} {
 			if _, err := c.exec("git", append([]string{"-C", work}, args...)...); err != nil {
 				return "", err
 			}
+		}
+		if _, err := c.exec("git", "-C", work, "config", "user.email"); err != nil {
+			// Nobody has told git who they are yet; here they need not.
+			c.exec("git", "-C", work, "config", "user.name", "hoist")
+			c.exec("git", "-C", work, "config", "user.email", "hoist@localhost")
+		}
+		if _, err := c.exec("git", "-C", work, "commit", "-q", "-m", "A first app"); err != nil {
+			return "", err
 		}
 	}
 	said := "it is there already"
@@ -325,7 +338,7 @@ func (c *upCommand) create() (string, error) {
 }
 
 func (c *upCommand) push() (string, error) {
-	return "pushed", c.show(c.work(), "git", "push", "hoist", "HEAD:main")
+	return "the app has what is in " + c.work(), c.show(c.work(), "git", "push", "hoist", "HEAD:main")
 }
 
 func (c *upCommand) request() (string, error) {
@@ -359,7 +372,6 @@ func (c *upCommand) screen() {
 	}
 	fmt.Fprintf(c.out, "\n%s\n\n", c.public.URL(c.app))
 	c.show(c.work(), c.self, "ps", "-a", c.app)
-	fmt.Fprintln(c.out)
 	c.show(c.work(), c.self, "logs", "-a", c.app, "-n", "5")
 	fmt.Fprintf(c.out, `
 Try next:
