@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hoist-sh/hoist/oci"
 	"github.com/jackc/pgx/v5"
 )
 
@@ -24,7 +25,7 @@ type faultWorld struct {
 	*platform
 	apps  []*faultApp
 	procs map[string]*process // components that run outside the seed
-	env   map[string]string   // of these components, over what the seed says
+	env   map[string][]string // of these components, over what the seed says
 }
 
 // newFaultWorld starts a platform with n small apps that serve. It is taken down with the test.
@@ -34,8 +35,9 @@ func newFaultWorld(t *testing.T, n int, settings ...string) *faultWorld {
 		t.Skip("faults take minutes")
 	}
 	before := snapshot()
+	var ours func(left string) string
 	p, err := newPlatform(append([]string{"HOIST_BOOT_TIMEOUT=15s", "HOIST_STOP_GRACE=5s", "HOIST_DRAIN=1s"}, settings...)...)
-	w := &faultWorld{platform: p, procs: map[string]*process{}, env: map[string]string{}}
+	w := &faultWorld{platform: p, procs: map[string]*process{}, env: map[string][]string{}}
 	t.Cleanup(func() {
 		if t.Failed() {
 			w.showLogs(t)
@@ -43,10 +45,19 @@ func newFaultWorld(t *testing.T, n int, settings ...string) *faultWorld {
 		for _, c := range w.procs {
 			c.kill()
 		}
+		engine := w.engineName()
+		ours = func(left string) (out string) { // others are at work beside us
+			for line := range strings.Lines(left) {
+				if strings.Contains(line, w.Dir) || strings.Contains(line, engine) || strings.Contains(line, oci.InterfacePrefix(engine)) {
+					out += line
+				}
+			}
+			return out
+		}
 		if err := p.close(); err != nil {
 			t.Error(err)
 		}
-		if left := snapshot().minus(before); left != "" {
+		if left := ours(snapshot().minus(before)); left != "" {
 			t.Errorf("left behind:\n%s", left)
 		}
 	})
@@ -118,12 +129,7 @@ func (p *process) kill() {
 
 // run starts a component as a process of its own.
 func (w *faultWorld) run(name string) error {
-	args := []string{"seed", "exec", name, "env"}
-	for k, v := range w.env {
-		if v, ok := strings.CutPrefix(v, name+" "); ok {
-			args = append(args, strings.TrimPrefix(k, name+" ")+"="+v)
-		}
-	}
+	args := append([]string{"seed", "exec", name, "env"}, w.env[name]...)
 	cmd := exec.Command(hoistBin, append(args, hoistBin, name)...)
 	cmd.Env = w.seedEnv()
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
@@ -227,7 +233,8 @@ func (w *faultWorld) environ() []string {
 	for k, v := range w.userEnv() {
 		env = append(env, k+"="+v)
 	}
-	return append(env, fmt.Sprintf("HOIST_HOST=http://localhost:%d", w.HTTP)) // without the recorder
+	// Without the recorder, and with the platform's own CA for attached dynos.
+	return append(env, fmt.Sprintf("HOIST_HOST=http://localhost:%d", w.HTTP), "SSL_CERT_FILE="+w.caFile())
 }
 
 // git runs git in the app's directory; heard is told all output so far.
