@@ -62,6 +62,10 @@ const (
 	KindBuild     DynoKind = "build"     // one-off of a compile worker
 )
 
+// ReasonClientLost is the reason of an attached dyno that was ended because the
+// worker between it and its client was killed.
+const ReasonClientLost = "the connection to its client was lost"
+
 // DynoWant is what should become of a dyno.
 type DynoWant string
 

@@ -16,6 +16,10 @@ import (
 // result reads what the dyno said of its build. Nothing in it is believed
 // before it was checked.
 func (j *job) result(ctx context.Context, d hoist.Dyno, took time.Duration) (slug.Result, error) {
+	// We are its client: whatever it says after that is not the build's fault.
+	if d.Reason == hoist.ReasonClientLost && (d.ExitCode == nil || *d.ExitCode != 0) {
+		return slug.Result{}, errMachine
+	}
 	text, err := j.read(ctx, j.prefix()+"result.json")
 	if errors.Is(err, hoist.ErrNotFound) {
 		return slug.Result{}, j.withoutResult(d, took)

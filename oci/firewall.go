@@ -21,7 +21,8 @@ import (
 // A dyno may reach the internet, name servers, and what its egress list
 // names; not the host at any of its addresses, not the host's gateways, no other
 // dyno, no metadata service (169.254.0.0/16), nothing by IPv6. The host may
-// reach a dyno, nobody else.
+// reach a dyno, nobody else. What the host sends to a dyno that is gone is
+// refused: it would else leave by the default route, to whoever answers there.
 type firewall struct {
 	table   *nftables.Table
 	egress  *nftables.Set // dyno . address . TCP port
@@ -62,6 +63,7 @@ func (f *firewall) install(egress map[netip.Addr][]netip.AddrPort) error {
 	}
 	input := f.chain(c, "input", nftables.ChainHookInput, nftables.ChainTypeFilter, nftables.ChainPriorityFilter)
 	forward := f.chain(c, "forward", nftables.ChainHookForward, nftables.ChainTypeFilter, nftables.ChainPriorityFilter)
+	output := f.chain(c, "output", nftables.ChainHookOutput, nftables.ChainTypeFilter, nftables.ChainPriorityFilter)
 	nat := f.chain(c, "postrouting", nftables.ChainHookPostrouting, nftables.ChainTypeNAT, nftables.ChainPriorityNATSource)
 	from, to := f.iface(expr.MetaKeyIIFNAME, expr.CmpOpEq), f.iface(expr.MetaKeyOIFNAME, expr.CmpOpEq)
 	accept, drop := verdict(expr.VerdictAccept), verdict(expr.VerdictDrop)
@@ -83,6 +85,8 @@ func (f *firewall) install(egress map[netip.Addr][]netip.AddrPort) error {
 	rule(forward, from, to, drop)
 	rule(forward, to, replies(), accept)
 	rule(forward, to, drop)
+	rule(output, destination(f.network), f.iface(expr.MetaKeyOIFNAME, expr.CmpOpNeq), notLoopback(), protocol(expr.CmpOpEq, unix.IPPROTO_TCP),
+		[]expr.Any{&expr.Reject{Type: unix.NFT_REJECT_TCP_RST}})
 	rule(nat, source(f.network), f.iface(expr.MetaKeyOIFNAME, expr.CmpOpNeq), []expr.Any{&expr.Masq{}})
 	if err := c.Flush(); err != nil {
 		return fmt.Errorf("oci: install nftables table %s: %w", f.table.Name, err)
@@ -157,6 +161,14 @@ func (f *firewall) iface(key expr.MetaKey, op expr.CmpOp) []expr.Any {
 	return []expr.Any{
 		&expr.Meta{Key: key, Register: 1},
 		&expr.Cmp{Op: op, Register: 1, Data: []byte(f.ifaces)},
+	}
+}
+
+// notLoopback excludes what goes to the host itself, at its address for dynos.
+func notLoopback() []expr.Any {
+	return []expr.Any{
+		&expr.Meta{Key: expr.MetaKeyOIFNAME, Register: 1},
+		&expr.Cmp{Op: expr.CmpOpNeq, Register: 1, Data: []byte("lo\x00")},
 	}
 }
 

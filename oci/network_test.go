@@ -2,11 +2,13 @@ package oci_test
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/netip"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -84,6 +86,22 @@ func TestHostReachesDyno(t *testing.T) {
 	defer conn.Close()
 	if line, err := bufio.NewReader(conn).ReadString('\n'); line != "dyno\n" {
 		t.Fatalf("got %q, %v", line, err)
+	}
+}
+
+// What is sent to a dyno that is gone must not leave the machine.
+func TestDynoThatIsGoneRefusesTheHost(t *testing.T) {
+	e := newEngine(t)
+	s, ip := web(t, e)
+	if err := e.Remove(t.Context(), s.ID); err != nil {
+		t.Fatal(err)
+	}
+	conn, err := net.DialTimeout("tcp", netip.AddrPortFrom(ip, 5000).String(), 5*time.Second)
+	if err == nil {
+		conn.Close()
+	}
+	if !errors.Is(err, syscall.ECONNREFUSED) {
+		t.Fatalf("got %v", err)
 	}
 }
 

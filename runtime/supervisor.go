@@ -116,7 +116,7 @@ func (s *supervisor) adopt(ctx context.Context, c hoist.Container) {
 		s.remove(ctx)
 	case s.dyno.Attach:
 		s.watch(ctx, c)
-		s.dyno.Reason = "the connection to its client was lost"
+		s.dyno.Reason = hoist.ReasonClientLost
 		s.r.engine.Signal(ctx, s.dyno.ID, sigHUP)
 		s.to(ctx, hoist.DynoStopping)
 	default:
