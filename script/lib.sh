@@ -64,10 +64,11 @@ need_go() {
     export GOROOT="$root" GOTOOLCHAIN=local PATH="$root/bin:$PATH"
 }
 
-# build makes bin/hoist, the same for the same source.
+# build makes bin/hoist: the same, bit for bit, for the same source and Go, and
+# the same as the Go buildpack makes on the platform (docs/bootstrap.md).
 build() {
-    version=$(git describe --always --dirty --tags 2>/dev/null || echo dev)
-    CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$version" -o bin/hoist ./cmd/hoist
+    CGO_ENABLED=0 GOFLAGS= GOWORK=off go build -trimpath -buildvcs=false -ldflags "-s -w" -tags heroku -o bin/hoist ./cmd/hoist
+    version=$(sha256sum bin/hoist | cut -c1-12)
 }
 
 # packages of a machine that runs the platform.

@@ -147,7 +147,7 @@ func (c *upCommand) status() (st seed.Status, err error) {
 func (c *upCommand) start() (said string, err error) {
 	st, err := c.status()
 	running := err == nil && !st.Stopping
-	if running && st.Version != version {
+	if running && st.Version != version() {
 		said = "another version ran; "
 		if _, err := c.asRoot(c.seedArgs("stop")...); err != nil {
 			return "", err
