@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"net/netip"
+	"os"
 	"time"
 )
 
@@ -43,13 +44,45 @@ type ContainerSpec struct {
 	Port     int              // the container may be reached here; 0 for none
 	Egress   []netip.AddrPort // host addresses it may reach, beside the internet
 	Deadline time.Time        // zero for none; killed when it is over
+	Grants   *Grants          // nil for every dyno but the platform's own
+}
+
+// Grants are what a dyno of the platform itself has that no other may have.
+// One with grants gets signals in its first process only, which sees to the others.
+type Grants struct {
+	// HostNetwork leaves it in the host's network namespace, without an address of its own.
+	HostNetwork bool
+	// Files are open in its first process from descriptor 3 on, under these
+	// names in LISTEN_FDNAMES (sd_listen_fds(3)).
+	Files []NamedFile
+	// Binds are directories and files of the host that it sees.
+	Binds []Bind
+	// IDs is the first of the 65,536 user ids of the host that it has instead
+	// of a free range, so that what it wrote on a bind stays its own; a
+	// multiple of 65,536. Privileged ones have the host's.
+	IDs uint32
+	// Privileged lets it make containers itself. It is as strong as the host's root.
+	Privileged bool
+}
+
+// NamedFile is an open file to hand over.
+type NamedFile struct {
+	Name string
+	File *os.File
+}
+
+// Bind shows the host's Source at Target, which must be below /var/lib/hoist.
+type Bind struct {
+	Source, Target string
+	ReadOnly       bool
 }
 
 // Container is what the engine runs.
 type Container struct {
 	ID        ID
 	Labels    map[string]string
-	IP        netip.Addr
+	IP        netip.Addr // not valid if it is in the host's network
+	Pid       int        // of its first process
 	StartedAt time.Time
 	Running   bool
 }

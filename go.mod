@@ -1,5 +1,9 @@
 module github.com/hoist-sh/hoist
 
+// How the platform builds itself: as the Go buildpack builds any app.
+// +heroku install ./cmd/hoist
+// +hoist cgo off
+
 go 1.26.0
 
 require (

@@ -15,7 +15,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/hoist-sh/hoist/oci"
 	"github.com/jackc/pgx/v5"
 )
 
@@ -34,8 +33,6 @@ func newFaultWorld(t *testing.T, n int, settings ...string) *faultWorld {
 	if testing.Short() {
 		t.Skip("faults take minutes")
 	}
-	before := snapshot()
-	var ours func(left string) string
 	p, err := newPlatform(append([]string{"HOIST_BOOT_TIMEOUT=15s", "HOIST_STOP_GRACE=5s", "HOIST_DRAIN=1s"}, settings...)...)
 	w := &faultWorld{platform: p, procs: map[string]*process{}, env: map[string][]string{}}
 	t.Cleanup(func() {
@@ -45,20 +42,8 @@ func newFaultWorld(t *testing.T, n int, settings ...string) *faultWorld {
 		for _, c := range w.procs {
 			c.kill()
 		}
-		engine := w.engineName()
-		ours = func(left string) (out string) { // others are at work beside us
-			for line := range strings.Lines(left) {
-				if strings.Contains(line, w.Dir) || strings.Contains(line, engine) || strings.Contains(line, oci.InterfacePrefix(engine)) {
-					out += line
-				}
-			}
-			return out
-		}
 		if err := p.close(); err != nil {
 			t.Error(err)
-		}
-		if left := ours(snapshot().minus(before)); left != "" {
-			t.Errorf("left behind:\n%s", left)
 		}
 	})
 	if err != nil {

@@ -141,6 +141,15 @@ func (c *cgroups) remove(id string) error {
 
 func removeGroup(dir string, kill bool) error {
 	var err error
+	// A nested engine made groups below.
+	entries, _ := os.ReadDir(dir)
+	for _, entry := range entries {
+		if entry.IsDir() && kill {
+			if err := removeGroup(filepath.Join(dir, entry.Name()), kill); err != nil {
+				return err
+			}
+		}
+	}
 	for range 100 {
 		if kill {
 			for _, pid := range readPids(filepath.Join(dir, "cgroup.procs")) {

@@ -27,6 +27,7 @@ type record struct {
 	EndedBy   unix.Signal // that Signal sent as SIGKILL
 	TimedOut  bool
 	Exit      *hoist.Exit // once it has ended
+	Granted   bool        // has grants
 }
 
 // container is a container that this engine knows.
@@ -141,8 +142,10 @@ func (e *Engine) supervise(c *container) {
 // adopt takes over a container that an earlier engine started.
 func (e *Engine) adopt(dir string, r record) (*container, error) {
 	c := &container{dir: dir, record: r, done: make(chan struct{})}
-	if _, err := e.network.take(c.IP); err != nil {
-		return nil, err
+	if c.IP.IsValid() {
+		if _, err := e.network.take(c.IP); err != nil {
+			return nil, err
+		}
 	}
 	if c.Exit == nil {
 		// A process that is not there any more ended unseen.

@@ -262,7 +262,7 @@ func (e *Engine) List(context.Context) ([]hoist.Container, error) {
 	for _, c := range e.containers {
 		if c.started() {
 			list = append(list, hoist.Container{
-				ID: c.ID, Labels: c.Labels, IP: c.IP, StartedAt: c.StartedAt, Running: !c.ended(),
+				ID: c.ID, Labels: c.Labels, IP: c.IP, Pid: c.Pid, StartedAt: c.StartedAt, Running: !c.ended(),
 			})
 		}
 	}

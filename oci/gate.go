@@ -19,8 +19,11 @@ type gate struct {
 	theirs *os.File // to be descriptor 3 of the process
 }
 
-// passGate is the process's side, in bash.
-const passGate = "echo >&3; read -ru 3 || exit; exec 3<&-\n"
+// passGate is the process's side, in bash. The gate is the last of the files
+// that it is handed.
+func passGate(files int) string {
+	return fmt.Sprintf("echo >&%[1]d; read -ru %[1]d || exit; exec %[1]d<&-\n", 3+files)
+}
 
 func newGate() (*gate, error) {
 	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)

@@ -24,6 +24,8 @@ type layers struct {
 	dir string // on the engine's tmpfs
 	app string // to be mounted at /app
 	tmp string // at /tmp
+
+	binds int // of grants, mounted below dir
 }
 
 // mountContainer mounts the disk, which it makes, and the slug for a container whose ids
@@ -56,7 +58,13 @@ func (e *Engine) mountContainer(c *container, spec hoist.ContainerSpec, base uin
 	// These take about as long, one in another process, one waiting for the disk.
 	var both errgroup.Group
 	lower := filepath.Join(l.dir, "slug")
-	both.Go(func() error { return bindIdmapped(slug.dir, lower, slug.owner, base) })
+	both.Go(func() error {
+		if base == 0 { // privileged: root reads everything
+			lower = slug.dir
+			return nil
+		}
+		return bindIdmapped(slug.dir, lower, slug.owner, base)
+	})
 	both.Go(func() error { return l.mountDisk(e, c, spec.Size.Disk, disk, base) })
 	if err := both.Wait(); err != nil {
 		return nil, err
@@ -105,6 +113,9 @@ func (l *layers) mountDisk(e *Engine, c *container, size int64, disk string, bas
 
 // close takes the mounts out of our mount namespace.
 func (l *layers) close() {
+	for i := range l.binds {
+		unix.Unmount(l.bind(i), unix.MNT_DETACH)
+	}
 	for _, name := range []string{"app", "slug", "disk"} {
 		unix.Unmount(filepath.Join(l.dir, name), unix.MNT_DETACH)
 	}

@@ -35,7 +35,9 @@ func (e *Engine) recover() error {
 			return err
 		}
 		e.containers[id] = c
-		egress[c.IP] = c.Egress
+		if c.IP.IsValid() {
+			egress[c.IP] = c.Egress
+		}
 	}
 	if err := e.firewall.install(egress); err != nil {
 		return err

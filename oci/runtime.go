@@ -29,11 +29,11 @@ const startLimit = time.Minute
 type stdio [3]*os.File
 
 // start begins to make and start the container of a bundle, detached; its first process
-// has the gate as descriptor 3. done waits until the runtime has finished and
+// has the files from descriptor 3 on. done waits until the runtime has finished and
 // returns the process's id.
-func (r *ociRuntime) start(ctx context.Context, id, bundle, console string, std stdio, gate *os.File) (done func() (int, error), err error) {
+func (r *ociRuntime) start(ctx context.Context, id, bundle, console string, std stdio, files []*os.File) (done func() (int, error), err error) {
 	pidFile := filepath.Join(bundle, "pid")
-	args := []string{"run", "--detach", "--preserve-fds", "1", "--bundle", bundle, "--pid-file", pidFile}
+	args := []string{"run", "--detach", "--preserve-fds", strconv.Itoa(len(files)), "--bundle", bundle, "--pid-file", pidFile}
 	if console != "" {
 		args = append(args, "--console-socket", console)
 	}
@@ -42,7 +42,7 @@ func (r *ociRuntime) start(ctx context.Context, id, bundle, console string, std 
 	// It is let finish: its forks would go on without it, and make things after all was removed.
 	whole, cancel := context.WithTimeout(context.WithoutCancel(ctx), startLimit)
 	cmd := r.command(whole, append([]string{"--log", log}, append(args, id)...)...)
-	cmd.ExtraFiles = []*os.File{gate}
+	cmd.ExtraFiles = files
 	// A ^C meant for us must not kill it half-way.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if std[1] != nil {

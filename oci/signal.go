@@ -31,7 +31,7 @@ func (e *Engine) signal(c *container, sig unix.Signal) error {
 		return c.process.kill(sig)
 	}
 	for _, pid := range e.cgroups.pids(c.ID) {
-		if pid == c.process.pid {
+		if pid == c.process.pid || c.Granted {
 			continue
 		}
 		if err := unix.Kill(pid, sig); err != nil && err != unix.ESRCH {

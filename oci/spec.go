@@ -5,6 +5,8 @@ import (
 	"encoding/base64"
 	"path/filepath"
 	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/hoist-sh/hoist"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -13,7 +15,7 @@ import (
 
 // What bash runs, with the command as $1 (https://devcenter.heroku.com/articles/dynos#startup).
 const (
-	profile = passGate + `for f in /app/.profile.d/*.sh; do [ -f "$f" ] && . "$f"; done; [ -f /app/.profile ] && . /app/.profile
+	profile = `for f in /app/.profile.d/*.sh; do [ -f "$f" ] && . "$f"; done; [ -f /app/.profile ] && . /app/.profile
 `
 	// A command becomes the first process itself, if it is a simple one.
 	runDyno = profile + `exec bash -c "$1"`
@@ -25,9 +27,9 @@ const (
 // ociSpec is the configuration of a container
 // (https://github.com/opencontainers/runtime-spec/blob/main/config.md).
 func (e *Engine) ociSpec(spec hoist.ContainerSpec, base uint32, l *layers) *specs.Spec {
-	script := runDyno
+	script := passGate(len(grantedFiles(spec.Grants))) + runDyno
 	if spec.Attach {
-		script = runAttached
+		script = passGate(len(grantedFiles(spec.Grants))) + runAttached
 	}
 	ids := []specs.LinuxIDMapping{{ContainerID: 0, HostID: base, Size: uidRange}}
 	s := &specs.Spec{
@@ -74,6 +76,9 @@ func (e *Engine) ociSpec(spec hoist.ContainerSpec, base uint32, l *layers) *spec
 		s.Annotations = map[string]string{"run.oci.seccomp_bpf_data": base64.StdEncoding.EncodeToString(program)}
 	} else {
 		s.Linux.Seccomp = seccompFilter()
+	}
+	if spec.Grants != nil {
+		grant(s, spec.Grants, l)
 	}
 	return s
 }
@@ -127,6 +132,9 @@ func environment(spec hoist.ContainerSpec) []string {
 	}
 	for k, v := range spec.Env {
 		env[k] = v
+	}
+	if files := grantedNames(spec.Grants); len(files) > 0 {
+		env["LISTEN_FDS"], env["LISTEN_FDNAMES"] = strconv.Itoa(len(files)), strings.Join(files, ":")
 	}
 	var list []string
 	for k, v := range env {

@@ -19,7 +19,7 @@ import (
 // costs nothing and keeps what only root may read unread.
 
 // stackMounts are the directories a container mounts something on, or writes to.
-var stackMounts = []string{"app", "dev", "etc", "home", "proc", "root", "run", "sys", "tmp", "usr", "var/lib", "var/tmp"}
+var stackMounts = []string{"app", "dev", "etc", "home", "proc", "root", "run", "sys", "tmp", "usr", "var/lib/hoist", "var/tmp"}
 
 // hostStack are the directories of the host that make the stack "host".
 var hostStack = []string{"usr", "bin", "lib", "lib32", "lib64", "libx32", "sbin"}

@@ -26,6 +26,9 @@ func (e *Engine) Start(ctx context.Context, spec hoist.ContainerSpec) error {
 	if spec.TTY && !spec.Attach {
 		return hoist.Invalid("A terminal needs somebody attached.")
 	}
+	if err := checkGrants(spec.Grants); err != nil {
+		return err
+	}
 	c, err := e.reserve(spec)
 	if err != nil {
 		return err
@@ -49,16 +52,19 @@ func (e *Engine) reserve(spec hoist.ContainerSpec) (*container, error) {
 	if e.containers[spec.ID] != nil {
 		return nil, fmt.Errorf("oci: container %s: %w", spec.ID, os.ErrExist)
 	}
-	ip, err := e.network.take(netip.Addr{})
-	if err != nil {
-		return nil, err
+	var ip netip.Addr
+	if spec.Grants == nil || !spec.Grants.HostNetwork {
+		var err error
+		if ip, err = e.network.take(netip.Addr{}); err != nil {
+			return nil, err
+		}
 	}
 	c := &container{
 		dir:  e.containerDir(spec.ID),
 		done: make(chan struct{}),
 		record: record{
 			ID: spec.ID, Labels: spec.Labels, IP: ip, Egress: spec.Egress,
-			Attach: spec.Attach, Deadline: spec.Deadline,
+			Attach: spec.Attach, Deadline: spec.Deadline, Granted: spec.Grants != nil,
 		},
 	}
 	e.containers[spec.ID] = c
@@ -69,12 +75,15 @@ func (e *Engine) start(ctx context.Context, c *container, spec hoist.ContainerSp
 	if err := os.MkdirAll(c.dir, 0o700); err != nil {
 		return fmt.Errorf("oci: %w", err)
 	}
-	base := firstID(c.IP)
+	base := idsOf(c, spec)
 	l, err := e.mountContainer(c, spec, base)
 	if err != nil {
 		return err
 	}
 	defer l.close() // by then the container has them itself
+	if err := l.bindGrants(spec.Grants); err != nil {
+		return err
+	}
 	if err := e.writeNames(l.dir, spec, c.IP); err != nil {
 		return err
 	}
@@ -90,7 +99,7 @@ func (e *Engine) start(ctx context.Context, c *container, spec hoist.ContainerSp
 		return err
 	}
 	defer g.close()
-	done, err := e.run(ctx, c, spec, l, g.theirs)
+	done, err := e.run(ctx, c, spec, l, append(grantedFiles(spec.Grants), g.theirs))
 	if err != nil {
 		return err
 	}
@@ -128,26 +137,28 @@ func (e *Engine) admit(ctx context.Context, c *container, g *gate) error {
 	if err != nil {
 		return err
 	}
-	if err := e.network.connect(pid, c.IP); err != nil {
-		return err
-	}
-	if err := e.firewall.allow(c.IP, c.Egress); err != nil {
-		return err
+	if c.IP.IsValid() {
+		if err := e.network.connect(pid, c.IP); err != nil {
+			return err
+		}
+		if err := e.firewall.allow(c.IP, c.Egress); err != nil {
+			return err
+		}
 	}
 	c.StartedAt = time.Now()
 	return g.open()
 }
 
 // run makes the standard streams and has the runtime start the container.
-func (e *Engine) run(ctx context.Context, c *container, spec hoist.ContainerSpec, l *layers, gate *os.File) (done func() (int, error), err error) {
-	uid := int(firstID(c.IP)) + dynoUID
+func (e *Engine) run(ctx context.Context, c *container, spec hoist.ContainerSpec, l *layers, files []*os.File) (done func() (int, error), err error) {
+	uid := int(idsOf(c, spec)) + dynoUID
 	switch {
 	case spec.TTY:
 		console, err := newConsole(l.dir)
 		if err != nil {
 			return nil, err
 		}
-		made, err := e.runtime.start(ctx, c.ID, c.dir, console.path, stdio{}, gate)
+		made, err := e.runtime.start(ctx, c.ID, c.dir, console.path, stdio{}, files)
 		if err != nil {
 			console.close()
 			return nil, err
@@ -173,7 +184,7 @@ func (e *Engine) run(ctx context.Context, c *container, spec hoist.ContainerSpec
 		defer std[0].Close()
 		defer std[1].Close()
 		c.stream = newStream(in, out, func() { e.hangUp(c) })
-		return e.runtime.start(ctx, c.ID, c.dir, "", std, gate)
+		return e.runtime.start(ctx, c.ID, c.dir, "", std, files)
 	default:
 		out, pipe, err := makeOutput(c.dir, uid)
 		if err != nil {
@@ -186,12 +197,15 @@ func (e *Engine) run(ctx context.Context, c *container, spec hoist.ContainerSpec
 			return nil, err
 		}
 		defer null.Close()
-		return e.runtime.start(ctx, c.ID, c.dir, "", stdio{null, pipe, pipe}, gate)
+		return e.runtime.start(ctx, c.ID, c.dir, "", stdio{null, pipe, pipe}, files)
 	}
 }
 
 // writeNames writes the files that are a container's own in /etc.
 func (e *Engine) writeNames(dir string, spec hoist.ContainerSpec, ip netip.Addr) error {
+	if !ip.IsValid() {
+		ip = netip.AddrFrom4([4]byte{127, 0, 0, 1})
+	}
 	hosts := fmt.Sprintf("127.0.0.1 localhost\n::1 localhost\n%s %s\n", ip, spec.Name)
 	resolv, _ := hostResolver()
 	return errors.Join(

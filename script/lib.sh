@@ -75,12 +75,12 @@ need_go() {
     export GOROOT="$root" GOTOOLCHAIN=local PATH="$root/bin:$PATH"
 }
 
-# build makes bin/hoist, the same for the same source.
+# build makes bin/hoist: the same, bit for bit, for the same source and Go, and
+# the same as the Go buildpack makes on the platform (docs/bootstrap.md).
 build() {
-    version=$(git describe --always --dirty --tags 2>/dev/null || echo dev)
-    case $version in *-dirty) version=$version.$(git diff HEAD | sha256sum | cut -c1-8) ;; esac
     [ -d "$(go env GOCACHE)" ] || echo "       compiling it and what it is made of: a few minutes, this first time"
-    go build -ldflags "-s -w -X main.version=$version" -o bin/hoist ./cmd/hoist
+    CGO_ENABLED=0 GOFLAGS= GOWORK=off go build -trimpath -buildvcs=false -ldflags "-s -w" -tags heroku -o bin/hoist ./cmd/hoist
+    version=$(sha256sum bin/hoist | cut -c1-12)
 }
 
 # build_mirrors has builds use the mirrors that this machine uses (of Go modules

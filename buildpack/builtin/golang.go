@@ -104,6 +104,9 @@ func (g *goBuild) environ() error {
 		"GOBIN="+filepath.Join(g.Dir, "bin"), "GOPATH="+filepath.Join(cache, "path"),
 		"GOENV=off", "GOWORK=off", "GO111MODULE=on", "GOROOT=",
 		"GOFLAGS="+strings.Join(flags, " "))
+	if g.mod.noCgo {
+		g.env = append(g.env, "CGO_ENABLED=0")
+	}
 	return nil
 }
 

@@ -19,9 +19,14 @@ type goMod struct {
 	minimum string   // "go1.25.3": the larger of the go and toolchain lines
 	exact   string   // from "// +heroku goVersion go1.25"
 	install []string // from "// +heroku install ./cmd/..."
+	noCgo   bool     // from "// +hoist cgo off"
 }
 
 var heroku = regexp.MustCompile(`(?m)^//[ \t]*\+heroku[ \t]+(goVersion|install)[ \t]+(.+)$`)
+
+// cgoOff asks for programs that are the same wherever they are built, with a C
+// compiler or without.
+var cgoOff = regexp.MustCompile(`(?m)^//[ \t]*\+hoist[ \t]+cgo[ \t]+off[ \t]*$`)
 
 func readGoMod(b *buildpack.Build) (goMod, error) {
 	text, err := os.ReadFile(filepath.Join(b.Dir, "go.mod"))
@@ -38,7 +43,7 @@ func parseGoMod(text []byte) (goMod, error) {
 			return goMod{}, err
 		}
 	}
-	m := goMod{minimum: "go1.21"}
+	m := goMod{minimum: "go1.21", noCgo: cgoOff.Match(text)}
 	if f.Module != nil {
 		m.path = f.Module.Mod.Path
 	}

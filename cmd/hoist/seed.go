@@ -134,7 +134,7 @@ func (c *seedCommand) run(cmd *cobra.Command, _ []string) error {
 	}
 	return seed.Run(cmd.Context(), seed.Config{
 		Settings:     settings,
-		Version:      version,
+		Version:      version(),
 		Log:          slog.New(slog.NewTextHandler(out, nil)),
 		RunComponent: runComponent,
 		Offer:        socket.Offer,
