@@ -1,19 +1,82 @@
 #!/bin/sh
 # make test: installs what the tests need, and runs all of them.
 cd "$(dirname "$0")/.."
+# They make containers, networks and control groups.
+if [ "$(id -u)" != 0 ]; then
+    exec sudo env "PATH=$PATH" ${HOIST_TEST_CACHE:+"HOIST_TEST_CACHE=$HOIST_TEST_CACHE"} script/test.sh
+fi
+exec </dev/null
 . script/lib.sh
 
 step "Looking at the machine"
-need_packages $platform_packages runc procps iproute2 nginx-light
+need $platform_needs $test_needs
+done_step
+step "Getting Go"
 need_go
-done_step
-script/test-deps.sh
-step "Checking"
-unformatted=$(gofmt -l $(git ls-files '*.go'))
-[ -z "$unformatted" ] || die "not formatted: $unformatted"
-go vet ./...
-done_step
-step "Testing"
-# Packages start platforms of their own; a few at a time finish sooner.
-go test -count=1 -p 2 -timeout 40m ./...
-done_step
+done_step "$(go version | cut -d' ' -f3)"
+. script/test-deps.sh
+
+out=$(mktemp -d)
+trap 'rm -rf "$out"' EXIT
+failed=
+
+# check NAME CMD…: a step that goes on with the others if it fails; its output
+# is shown then, and again at the end.
+check() {
+    step "$1"
+    log=$out/$(printf %s "$1" | tr -c 'A-Za-z0-9' _)
+    shift
+    if "$@" >"$log" 2>&1; then
+        rm "$log"
+        done_step
+    else
+        cat "$log"
+        failed="$failed $log"
+        done_step "FAILED"
+    fi
+}
+
+# tests NAME ARG…: go test, with a line for each package as it ends.
+tests() {
+    step "$1"
+    log=$out/$(printf %s "$1" | tr -c 'A-Za-z0-9' _)
+    shift
+    { go test -count=1 "$@" 2>&1 && echo PASSED >"$log.ok"; } | tee "$log" | grep --line-buffered -E '^(ok|FAIL|---|panic:|WARNING: DATA RACE)' | sed 's/^/       /' || true
+    if [ -e "$log.ok" ]; then
+        done_step
+    else
+        failed="$failed $log"
+        done_step "FAILED"
+    fi
+}
+
+formatted() { test -z "$(gofmt -l $(git ls-files '*.go') | tee /dev/stderr)"; }
+check "gofmt" formatted
+check "go vet" go vet ./...
+[ ! -x "$tools/staticcheck" ] || check "staticcheck" "$tools/staticcheck" ./...
+if [ -x "$tools/govulncheck" ]; then
+    step "govulncheck"
+    if "$tools/govulncheck" ./... >"$out/vuln" 2>&1; then done_step
+    elif grep -q '^Vulnerability #' "$out/vuln"; then cat "$out/vuln"; failed="$failed $out/vuln"; done_step FAILED
+    else done_step "its database cannot be reached; left out"; fi
+fi
+
+# All, with those first that start whole platforms of their own: two at a time,
+# since more only make each other wait beyond their time limits.
+HOIST_SCHEMA_REPORT=$out/schema.json tests "Testing the API" -timeout 15m ./api/...
+HOIST_SCHEMA_REPORT=$out/schema.json tests "Testing end to end" -timeout 60m ./e2e
+tests "Testing the rest" -p 2 -timeout 40m $(go list ./... | grep -v -e '/api' -e '/e2e')
+
+# The race detector, where goroutines share most. It is left out where other
+# processes do the work (oci, e2e), as they take long and it would see little.
+CGO_ENABLED=1 tests "Looking for data races" -race -short -p 2 -timeout 40m \
+    ./router/... ./runtime ./logs ./nats ./blob ./compile ./rendezvous ./socket
+
+for log in $failed; do
+    printf '\n===== %s\n' "${log##*/}"
+    grep -v '^ok ' "$log" | tail -n 150
+done
+printf '\n'
+go run ./api/schematest/covered "$out/schema.json" || true
+printf 'All took %ds.\n' $(($(date +%s) - started))
+[ -z "$failed" ] || die "There are failures:$(for log in $failed; do printf ' %s' "${log##*/}"; done); see above."

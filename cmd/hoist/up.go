@@ -188,8 +188,15 @@ func (c *upCommand) configDir() (string, error) {
 func (c *upCommand) account() (string, error) {
 	api := strings.TrimSuffix(c.public.API(), "/")
 	os.Setenv("HOIST_HOST", api) // of all that follows
-	if who, err := c.hoist("whoami"); err == nil {
-		return "logged in as " + who, nil
+	for end := time.Now().Add(10 * time.Second); ; time.Sleep(200 * time.Millisecond) {
+		who, err := c.hoist("whoami")
+		if err == nil {
+			return "logged in as " + who, nil
+		}
+		// Another error comes from a platform that has just begun: no reason for a new password.
+		if strings.Contains(err.Error(), "Run `hoist login") || time.Now().After(end) {
+			break
+		}
 	}
 	email, err := c.exec("git", "config", "user.email")
 	if err != nil || email == "" {
