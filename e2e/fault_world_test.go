@@ -219,7 +219,7 @@ func (w *faultWorld) environ() []string {
 		env = append(env, k+"="+v)
 	}
 	// Without the recorder, and with the platform's own CA for attached dynos.
-	return append(env, fmt.Sprintf("HOIST_HOST=http://localhost:%d", w.HTTP), 
+	return append(env, fmt.Sprintf("HOIST_HOST=http://localhost:%d", w.HTTP),
 		"SSL_CERT_FILE="+w.caFile(), "GIT_SSL_CAINFO="+w.caFile())
 }
 
