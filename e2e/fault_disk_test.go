@@ -22,12 +22,15 @@ func TestFaultDiskFull(t *testing.T) {
 	t.Setenv("TMPDIR", disk)
 	w := newFaultWorld(t, 2)
 	w.invariants(t)
+	if _, _, err := w.apps[0].edit(); err != nil { // the person's home is on that disk, too
+		t.Fatal(err)
+	}
 	l := startLoad(w, w.apps)
 	fill := filepath.Join(disk, "fill")
 	if err := fillUp(disk, fill); err != nil {
 		t.Fatal(err)
 	}
-	out, err := w.apps[0].push(w.apps[0].sshURL(), nil)
+	out, err := w.apps[0].pushAgain()
 	t.Logf("a push to a full disk: %v\n%s", err, out)
 	if err == nil {
 		t.Error("which worked")
@@ -36,14 +39,14 @@ func TestFaultDiskFull(t *testing.T) {
 		t.Error("which is no reason")
 	}
 	w.apps[1].set() // the database may or may not have room for it
-	time.Sleep(5 * time.Second)
+	time.Sleep(10 * time.Second)
 	if err := os.Remove(fill); err != nil {
 		t.Fatal(err)
 	}
 	if err := eventually(60*time.Second, func() error { _, err := w.apps[0].pushAgain(); return err }); err != nil {
 		t.Errorf("pushed again: %v", err)
 	}
-	if err := errors.Join(w.apps[1].mustSet()); err != nil {
+	if err := w.apps[1].mustSet(); err != nil {
 		t.Error(err)
 	}
 	w.invariants(t)

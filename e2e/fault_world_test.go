@@ -58,7 +58,7 @@ func newFaultWorld(t *testing.T, n int, settings ...string) *faultWorld {
 
 // showLogs copies the logs of a failed test to a directory that stays.
 func (w *faultWorld) showLogs(t *testing.T) {
-	dir, err := os.MkdirTemp("", "hoist-fault-")
+	dir, err := os.MkdirTemp("/tmp", "hoist-fault-") // not where the platform is
 	if err != nil {
 		return
 	}
@@ -219,7 +219,8 @@ func (w *faultWorld) environ() []string {
 		env = append(env, k+"="+v)
 	}
 	// Without the recorder, and with the platform's own CA for attached dynos.
-	return append(env, fmt.Sprintf("HOIST_HOST=http://localhost:%d", w.HTTP), "SSL_CERT_FILE="+w.caFile())
+	return append(env, fmt.Sprintf("HOIST_HOST=http://localhost:%d", w.HTTP),
+		"SSL_CERT_FILE="+w.caFile(), "GIT_SSL_CAINFO="+w.caFile())
 }
 
 // git runs git in the app's directory; heard is told all output so far.

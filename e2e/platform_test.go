@@ -59,6 +59,17 @@ func freePort() int {
 	return l.Addr().(*net.TCPAddr).Port
 }
 
+// freeNetwork is one for dynos that no other platform on this machine has.
+func freeNetwork() string {
+	used, _ := exec.Command("nft", "list", "ruleset").Output()
+	for {
+		network := fmt.Sprintf("10.%d.%d.0/18", 128+mrand.IntN(120), 64*mrand.IntN(4))
+		if !bytes.Contains(used, []byte(network)) {
+			return network
+		}
+	}
+}
+
 // newPlatform starts a platform with two accounts. settings are "NAME=value" for
 // the seed.
 func newPlatform(settings ...string) (*platform, error) {
@@ -71,7 +82,7 @@ func newPlatform(settings ...string) (*platform, error) {
 		Dir: filepath.Join(dir, "data"), Home: filepath.Join(dir, "home"),
 		HTTP: freePort(), HTTPS: freePort(), SSH: freePort(), Run: freePort(),
 		Email: "ada@example.com", OtherEmail: "bob@example.com",
-		network:  fmt.Sprintf("10.%d.%d.0/18", 128+mrand.IntN(120), 64*mrand.IntN(4)),
+		network:  freeNetwork(),
 		settings: settings,
 	}
 	if err := os.MkdirAll(filepath.Join(p.Home, ".ssh"), 0o700); err != nil {
