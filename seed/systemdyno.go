@@ -86,9 +86,14 @@ func (y *system) open(ctx context.Context) error {
 
 func (y *system) slugFile(sum string) string {
 	if sum == "" {
-		return filepath.Join(y.seed.cfg.file("system"), "slugs")
+		return filepath.Dir(y.seed.cfg.SystemSlug("x"))
 	}
-	return filepath.Join(y.slugFile(""), sum+".squashfs")
+	return y.seed.cfg.SystemSlug(sum)
+}
+
+// SystemSlug is the local file of a slug of the platform's own app.
+func (s *Settings) SystemSlug(sum string) string {
+	return filepath.Join(s.file("system"), "slugs", sum+".squashfs")
 }
 
 // fetch makes sure that a slug is here, whole, for a day without blob store.
