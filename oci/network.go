@@ -119,6 +119,31 @@ func (n *network) link(ip netip.Addr) string {
 	return fmt.Sprintf("%s%02x%02x", n.ifaces, b[2], b[3])
 }
 
+// HoldAddress makes an address the host's own, so that dynos of every engine
+// on the machine may reach it.
+func HoldAddress(ip netip.Addr) error {
+	lo, err := netlink.LinkByName("lo")
+	if err != nil {
+		return fmt.Errorf("oci: %w", err)
+	}
+	if err := netlink.AddrReplace(lo, &netlink.Addr{IPNet: host(ip)}); err != nil {
+		return fmt.Errorf("oci: hold %s: %w", ip, err)
+	}
+	return nil
+}
+
+// ReleaseAddress undoes HoldAddress.
+func ReleaseAddress(ip netip.Addr) error {
+	lo, err := netlink.LinkByName("lo")
+	if err != nil {
+		return fmt.Errorf("oci: %w", err)
+	}
+	if err := netlink.AddrDel(lo, &netlink.Addr{IPNet: host(ip)}); err != nil && !errors.Is(err, unix.EADDRNOTAVAIL) {
+		return fmt.Errorf("oci: release %s: %w", ip, err)
+	}
+	return nil
+}
+
 // connect gives the network namespace of process pid its interface. It
 // vanishes with the namespace.
 func (n *network) connect(pid int, ip netip.Addr) error {

@@ -119,6 +119,7 @@ func (db *DB) Reconcile(ctx context.Context, appID hoist.ID, plan func(hoist.App
 func (db *DB) WaitingDynos(ctx context.Context) ([]hoist.Dyno, error) {
 	return queryDynos(ctx, db.Pool, `
 		WHERE d.worker_id IS NULL AND d.state <> 'down' AND d.want <> 'down' AND coalesce(d.restart_at <= now(), true)
+		AND NOT (a.system AND d.kind = 'formation')
 		ORDER BY d.created_at LIMIT 200`)
 }
 
@@ -188,6 +189,7 @@ func (db *DB) AbandonedDynos(ctx context.Context, patience time.Duration) ([]hoi
 		UPDATE dynos SET state = 'down', state_at = now(), updated_at = now(),
 			reason = CASE WHEN want = 'down' THEN reason ELSE 'no worker had room for it' END
 		WHERE worker_id IS NULL AND state <> 'down'
+		AND NOT (kind = 'formation' AND app_id IN (SELECT id FROM apps WHERE system))
 		AND (want = 'down' OR kind = 'run' AND attach AND created_at < now() - $1::interval)
 		RETURNING id`, patience)
 	if err != nil {

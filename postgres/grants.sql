@@ -20,7 +20,9 @@ BEGIN
     ('logs',    'SELECT', 'apps, log_sessions, schema_version'),
     ('logs',    'UPDATE (expires_at)', 'log_sessions'),
     ('logs',    'DELETE', 'log_sessions'),
-    ('seed',    'SELECT', 'apps, releases, slugs, formation, dynos, workers, components, builds, schema_version')
+    ('seed',    'SELECT', 'apps, releases, slugs, formation, dynos, workers, components, builds, schema_version'),
+    ('seed',    'INSERT, UPDATE', 'dynos'),
+    ('seed',    'UPDATE (draining)', 'workers')
   ) AS t (component, privileges, tables)
   LOOP
     IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'hoist_' || g.component) THEN

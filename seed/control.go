@@ -32,6 +32,8 @@ type Status struct {
 	Tasks    []TaskStatus      `json:"tasks"`
 	// Dynos that have not ended, by state; nil if the database does not answer.
 	Dynos map[string]int `json:"dynos"`
+	// System is the platform's own app; nil while there is none.
+	System *SystemStatus `json:"system,omitempty"`
 }
 
 // TaskStatus is the status of a part of the ground or a component.
@@ -42,6 +44,7 @@ type TaskStatus struct {
 	Restarts int       `json:"restarts"`
 	WaitsFor string    `json:"waits_for,omitempty"`
 	Error    string    `json:"error,omitempty"` // why it last ended
+	By       []string  `json:"by,omitempty"`    // dynos that do its work instead
 }
 
 func (s *Seed) status(ctx context.Context) Status {
@@ -64,12 +67,16 @@ func (s *Seed) status(ctx context.Context) Status {
 		st.WaitsFor = append(st.WaitsFor, "the database ("+explain(err)+")")
 	}
 	for _, t := range s.components {
-		c := t.status()
-		if c.State == stateUp {
+		c := t.task.status()
+		switch {
+		case !t.on():
+			c = s.system.standsIn(c)
+		case c.State == stateUp:
 			c.waits(registered)
 		}
 		st.add(c)
 	}
+	st.System = s.system.status()
 	st.Ready = running && len(st.WaitsFor) == 0
 	return st
 }

@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
+	"net/netip"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -67,19 +69,36 @@ func EnvironOf(dir, component string) ([]string, error) {
 	if !slices.Contains(everybody, component) {
 		return nil, fmt.Errorf("%q is not a component; there are %s", component, strings.Join(everybody, ", "))
 	}
-	s, err := Saved(dir)
+	s, st, err := savedState(dir)
 	if err != nil {
-		return nil, err
-	}
-	text, err := os.ReadFile(s.file("seed.json"))
-	if err != nil {
-		return nil, err
-	}
-	st := &state{}
-	if err := json.Unmarshal(text, st); err != nil {
 		return nil, err
 	}
 	return Environ(s, st, component), nil
+}
+
+// OwnerURL is the database as its owner, who may do everything.
+func OwnerURL(s Settings) (string, error) {
+	if s.DatabaseURL != "" {
+		return s.DatabaseURL, nil
+	}
+	_, st, err := savedState(s.DataDir)
+	if err != nil {
+		return "", err
+	}
+	return s.postgres(st).URL(), nil
+}
+
+func savedState(dir string) (Settings, *state, error) {
+	s, err := Saved(dir)
+	if err != nil {
+		return s, nil, err
+	}
+	text, err := os.ReadFile(s.file("seed.json"))
+	if err != nil {
+		return s, nil, err
+	}
+	st := &state{}
+	return s, st, json.Unmarshal(text, st)
 }
 
 // saveSettings keeps what the seed was started with, so that later commands
@@ -116,10 +135,30 @@ func (s *Settings) RuntimeEnviron() []string {
 	return []string{
 		"HOIST_DIR=" + s.file(hoist.ComponentRuntime),
 		"HOIST_ENGINE=" + s.Name(),
-		"HOIST_NETWORK=" + s.dynoNetwork().String(),
+		"HOIST_NETWORK=" + s.insideNetwork().String(),
 		"HOIST_OCI_RUNTIME=" + s.OCIRuntime,
 	}
 }
+
+// EngineEnviron lists what the engines of a data directory are made from, those
+// whose containers hold others first.
+func (s *Settings) EngineEnviron() [][]string {
+	network, err := s.workerNetwork(workers)
+	if err != nil { // there never were more
+		return [][]string{s.RuntimeEnviron()}
+	}
+	list := [][]string{{"HOIST_DIR=" + s.file("system"), "HOIST_ENGINE=" + s.Name() + "-sys",
+		"HOIST_NETWORK=" + network.String(), "HOIST_OCI_RUNTIME=" + s.OCIRuntime}, s.RuntimeEnviron()}
+	for slot := 1; slot < workers; slot++ {
+		network, _ := s.workerNetwork(slot)
+		list = append(list, []string{"HOIST_DIR=" + s.workerDir(slot), "HOIST_ENGINE=" + s.workerName(slot),
+			"HOIST_NETWORK=" + network.String(), "HOIST_OCI_RUNTIME=" + s.OCIRuntime})
+	}
+	return list
+}
+
+// Gateway is the machine's own address, as the dynos see it.
+func (s *Settings) Gateway() netip.Addr { return s.gateway() }
 
 // Purge removes everything a seed has in its data directory, and the directory
 // if nothing else is in it.
@@ -131,7 +170,10 @@ func Purge(s Settings) error {
 	defer held.Close()
 	names := append([]string{"postgres", "nats", "blobs", "seed.json", "settings.json", "seed.sock", "seed.log", "seed.log.1",
 		"ca.pem", "ca-key.pem", "cert.pem", "cert-key.pem", "ssh_host_ed25519_key", "ssh_host_ed25519_key.pub",
-		"first-account"}, hoist.Components...)
+		"first-account", "system", "system.json", "bootstrap.json"}, hoist.Components...)
+	for slot := range workers {
+		names = append(names, filepath.Base(s.workerDir(slot+1)))
+	}
 	for _, name := range append(names, "seed.lock") { // the lock last
 		if err := os.RemoveAll(s.file(name)); err != nil {
 			return err

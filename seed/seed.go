@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"slices"
 	"strconv"
@@ -17,7 +18,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/hoist-sh/hoist"
 	"github.com/hoist-sh/hoist/postgres"
 )
 
@@ -30,6 +30,11 @@ type Config struct {
 	RunComponent func(ctx context.Context, name string, environ []string, log *slog.Logger) error
 	// Offer passes a listening socket to the components in this process.
 	Offer func(name string, l *net.TCPListener)
+	// Engine makes the engine of the platform's own dynos, called name, in dir;
+	// nil if this process cannot make containers.
+	Engine func(name, dir string, network netip.Prefix) (Engine, error)
+	// HoldAddress makes an address the machine's own.
+	HoldAddress func(netip.Addr) error
 	// Started, if set, is called when nothing can be wrong with the settings
 	// any more: the data is ours and the ports are open.
 	Started func()
@@ -43,7 +48,9 @@ type Seed struct {
 	db         *postgres.DB // for the status and the registry
 	started    time.Time
 	ground     []*task
-	components []*task
+	components []*inside
+	sockets    map[string]*net.TCPListener
+	system     *system
 	ctx        context.Context // of the seed's life
 	stop       context.CancelFunc
 	held       *os.File // the lock; it ends with the process, as do our other holds
@@ -76,11 +83,14 @@ func Run(ctx context.Context, cfg Config) (err error) {
 	if err := cfg.ensureHostKey(); err != nil {
 		return fmt.Errorf("SSH host key: %w", err)
 	}
-	sockets, err := s.openPorts()
-	if err != nil {
+	if s.system, err = newSystem(s); err != nil {
 		return err
 	}
-	defer closeAll(sockets)
+	defer s.system.close()
+	if err := s.openPorts(); err != nil {
+		return err
+	}
+	defer s.closePorts()
 	if s.db, err = postgres.Open(ctx, s.databaseURL(componentSeed)); err != nil {
 		return err
 	}
@@ -117,17 +127,19 @@ func (s *Seed) run(ctx context.Context) {
 	for start := time.Now(); !up(s.ground) && ctx.Err() == nil && time.Since(start) < 10*time.Second; {
 		time.Sleep(10 * time.Millisecond)
 	}
-	for _, t := range s.components {
-		components.Go(func() { t.keep(ctx, s.log) })
+	for _, c := range s.components {
+		components.Go(func() { c.keep(ctx, s.log) })
+		c.turn(!s.system.keeps(c.task.name))
 	}
+	components.Go(func() { s.system.run(ctx) })
 	components.Go(func() { s.register(ctx) })
 	components.Go(func() { s.renewCerts(ctx) })
 	<-ctx.Done()
 	s.log.Info("stopping")
 	if !waitFor(&components, 30*time.Second) {
 		for _, t := range s.components {
-			if t.status().State != stateStopped {
-				s.log.Warn("did not end within 30 s", "task", t.name)
+			if t.task.status().State != stateStopped {
+				s.log.Warn("did not end within 30 s", "task", t.task.name)
 			}
 		}
 	}
@@ -165,39 +177,10 @@ func (s *Seed) makeTasks() {
 		s.ground = append(s.ground, &task{name: "blobs", run: s.runBlobs})
 	}
 	for _, name := range s.cfg.Components {
-		s.components = append(s.components, &task{name: name, run: func(ctx context.Context, ready func()) error {
+		s.components = append(s.components, newInside(&task{name: name, run: func(ctx context.Context, ready func()) error {
 			ready()
 			return s.cfg.RunComponent(ctx, name, Environ(s.cfg.Settings, s.state, name), s.log)
-		}})
-	}
-}
-
-// openPorts opens the public ports of the components that run inside the seed
-// and offers them to these. They stay open while a component is started again.
-func (s *Seed) openPorts() (open []net.Listener, err error) {
-	for _, p := range s.cfg.ports() {
-		owner := hoist.ComponentRouter
-		if p.socket == "ssh" {
-			owner = hoist.ComponentGit
-		}
-		if !slices.Contains(s.cfg.Components, owner) {
-			continue
-		}
-		l, err := net.Listen("tcp", s.cfg.listenAddr(p.port))
-		if err != nil {
-			closeAll(open)
-			return nil, fmt.Errorf("port %d (%s) cannot be opened: %w\nEnd what uses it, or choose another with --%s, %s or %s in the settings file.",
-				p.port, p.socket, err, flagOf(p.setting), envOf(p.setting), p.setting)
-		}
-		open = append(open, l)
-		s.cfg.Offer(p.socket, l.(*net.TCPListener))
-	}
-	return open, nil
-}
-
-func closeAll(listeners []net.Listener) {
-	for _, l := range listeners {
-		l.Close()
+		}}))
 	}
 }
 

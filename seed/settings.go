@@ -3,6 +3,7 @@ package seed
 import (
 	"cmp"
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -265,6 +266,28 @@ func (s *Settings) Public() hoist.Public {
 func (s *Settings) dynoNetwork() netip.Prefix {
 	whole := netip.MustParsePrefix(s.Network)
 	return netip.PrefixFrom(whole.Addr(), max(whole.Bits(), 18)).Masked()
+}
+
+// workers is how many runtime dynos there may be beside the seed's own runtime.
+const workers = 8
+
+// insideNetwork and workerNetwork part the machine's network: one half is that
+// of the runtime inside the seed, the other the runtime dynos' (slot 1 to 8).
+func (s *Settings) insideNetwork() netip.Prefix {
+	whole := s.dynoNetwork()
+	if whole.Bits() > 26 {
+		return whole // too small for more workers
+	}
+	return netip.PrefixFrom(whole.Addr(), whole.Bits()+1)
+}
+
+func (s *Settings) workerNetwork(slot int) (netip.Prefix, error) {
+	whole := s.dynoNetwork()
+	if whole.Bits() > 26 || slot < 1 || slot > workers {
+		return netip.Prefix{}, fmt.Errorf("network: %s has no room for runtime %d; want a /26 or larger, and %d runtimes at most", whole, slot, workers)
+	}
+	at := binary.BigEndian.Uint32(whole.Addr().AsSlice()) | uint32(workers+slot-1)<<(32-whole.Bits()-4)
+	return netip.PrefixFrom(netip.AddrFrom4([4]byte(binary.BigEndian.AppendUint32(nil, at))), whole.Bits()+4), nil
 }
 
 // gateway is the host's own address, as the dynos see it.

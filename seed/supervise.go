@@ -36,7 +36,7 @@ const (
 	stateUp       = "up"
 	stateDown     = "down" // until it is started again
 	stateWaiting  = "waiting"
-	stateStopped  = "stopped" // the seed is ending
+	stateStopped  = "stopped" // the seed is ending, or dynos do its work
 )
 
 // keep runs the task until ctx ends.

@@ -66,9 +66,16 @@ func (c *downCommand) run(cmd *cobra.Command, _ []string) error {
 	if err := errors.Join(seed.RemoveUnit(cmd.Context(), settings), seed.Stop(cmd.Context(), settings)); err != nil {
 		return err
 	}
-	n, err := stopDynos(cmd.Context(), settings.RuntimeEnviron())
-	if err != nil {
-		return fmt.Errorf("dynos: %w", err)
+	n := 0
+	for _, environ := range settings.EngineEnviron() {
+		stopped, err := stopDynos(cmd.Context(), environ)
+		if err != nil {
+			return fmt.Errorf("dynos: %w", err)
+		}
+		n += stopped
+	}
+	if err := oci.ReleaseAddress(settings.Gateway()); err != nil {
+		return err
 	}
 	if !c.purge {
 		fmt.Fprintf(out, "The platform and %s have stopped. Data stays in %s.\n", dynos(n), settings.DataDir)

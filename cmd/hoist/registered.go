@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 
 	"github.com/hoist-sh/hoist"
@@ -29,5 +30,7 @@ func (r registered) Run(ctx context.Context) error {
 
 // register keeps a row for a component until ctx ends.
 func (g *ground) register(ctx context.Context, name, address string) {
-	g.DB.KeepRegistered(ctx, g.Bus, postgres.Registration{ID: hoist.NewID(), Type: name, Address: address})
+	g.DB.KeepRegistered(ctx, g.Bus, postgres.Registration{
+		ID: cmp.Or(g.env("HOIST_COMPONENT_ID"), hoist.NewID()), Type: name, Address: address, Version: version(),
+	})
 }

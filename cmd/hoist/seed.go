@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/netip"
 	"os"
 	"os/exec"
 	"slices"
@@ -103,7 +104,7 @@ order; hoist.example.toml describes them.`,
 		&cobra.Command{Use: "stop", Short: "Stop the platform; dynos go on", Args: cobra.NoArgs, RunE: c.stop},
 		&cobra.Command{Use: "env COMPONENT", Short: "Print the environment of a component, to run it alone",
 			Example: "$ env $(hoist seed env compile) hoist compile", Args: cobra.ExactArgs(1), RunE: c.env},
-		c.execCommand())
+		c.execCommand(), c.systemCommand())
 	return cmd
 }
 
@@ -139,7 +140,21 @@ func (c *seedCommand) run(cmd *cobra.Command, _ []string) error {
 		RunComponent: runComponent,
 		Offer:        socket.Offer,
 		Started:      started,
+		Engine:       systemEngine(settings, out),
+		HoldAddress:  oci.HoldAddress,
 	})
+}
+
+// systemEngine makes the engine of the platform's own dynos, where containers
+// can be made at all.
+func systemEngine(s seed.Settings, out io.Writer) func(name, dir string, network netip.Prefix) (seed.Engine, error) {
+	if !slices.Contains(s.Components, hoist.ComponentRuntime) {
+		return nil
+	}
+	return func(name, dir string, network netip.Prefix) (seed.Engine, error) {
+		return oci.New(oci.Config{Name: name, Dir: dir, Network: network, Runtime: s.OCIRuntime,
+			Log: slog.New(slog.NewTextHandler(out, nil)).With("engine", name)})
+	}
 }
 
 func runComponent(ctx context.Context, name string, environ []string, log *slog.Logger) error {
@@ -210,6 +225,7 @@ func (c *seedCommand) status(cmd *cobra.Command, _ []string) error {
 	} else {
 		fmt.Fprintf(out, "dynos       %d up, %d starting, %d crashed\n", st.Dynos["up"], st.Dynos["starting"], st.Dynos["crashed"])
 	}
+	printStage(out, st.System)
 	fmt.Fprintln(out)
 	printTasks(out, st)
 	if !st.Ready {
@@ -236,14 +252,30 @@ func printTasks(out io.Writer, st seed.Status) {
 	fmt.Fprintln(w, "Process\tState\tSince\tRestarts\tNote")
 	for _, t := range st.Tasks {
 		note := t.WaitsFor
-		if note != "" {
+		if len(t.By) > 0 && note == "" {
+			note = "by " + strings.Join(t.By, ", ")
+		}
+		if t.WaitsFor != "" {
 			note = "waits for " + note
-		} else if t.Restarts > 0 {
+		} else if t.Restarts > 0 && len(t.By) == 0 {
 			note, _, _ = strings.Cut(t.Error, "\n")
 		}
 		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\n", t.Name, t.State, age(t.Since), t.Restarts, note)
 	}
 	w.Flush()
+}
+
+// printStage says how far the platform runs on itself.
+func printStage(out io.Writer, st *seed.SystemStatus) {
+	switch {
+	case st == nil || len(st.Dynos) == 0:
+		fmt.Fprintln(out, "stage       0: everything runs inside the seed")
+	default:
+		fmt.Fprintf(out, "stage       %d: release v%d, slug %.12s\n", st.Stage, st.Version, st.Slug)
+	}
+	if st != nil && st.Failed != "" {
+		fmt.Fprintf(out, "            %s\n", st.Failed)
+	}
 }
 
 // age is a time as "9d", "3h", "12m" or "5s".

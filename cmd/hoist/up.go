@@ -350,12 +350,8 @@ func (c *upCommand) push() (string, error) {
 
 func (c *upCommand) request() (string, error) {
 	url := c.public.URL(c.app)
-	client := &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{
-		// The router of this machine, whatever the name servers say yet.
-		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
-			return (&net.Dialer{}).DialContext(ctx, network, net.JoinHostPort("127.0.0.1", strconv.Itoa(c.public.HTTP)))
-		},
-	}}
+	client := localClient(c.public)
+	client.Timeout = 10 * time.Second
 	plain := fmt.Sprintf("http://%s.%s:%d/", c.app, c.public.Domain, c.public.HTTP)
 	var last string
 	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(250 * time.Millisecond) {
@@ -386,4 +382,14 @@ Try next:
   hoist ps:scale web=2 -a %s
   hoist run bash -a %s
 `, c.work(), c.app, c.app)
+}
+
+// localClient speaks to the router of this machine, whatever the name servers
+// say yet.
+func localClient(public hoist.Public) *http.Client {
+	return &http.Client{Transport: &http.Transport{
+		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
+			return (&net.Dialer{}).DialContext(ctx, network, net.JoinHostPort("127.0.0.1", strconv.Itoa(public.HTTP)))
+		},
+	}}
 }

@@ -1,0 +1,80 @@
+package seed
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+)
+
+// inside is a component that runs inside the seed while no dyno does its work.
+type inside struct {
+	task *task
+
+	mu     sync.Mutex
+	wanted bool
+	since  time.Time // since when it is wanted, or not
+	change chan struct{}
+}
+
+func newInside(t *task) *inside {
+	t.set(stateStopped, nil)
+	return &inside{task: t, change: make(chan struct{}, 1)}
+}
+
+// turn switches it on or off; off ends it as a stop of the seed does.
+func (c *inside) turn(on bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.wanted == on && !c.since.IsZero() {
+		return
+	}
+	c.wanted, c.since = on, time.Now()
+	select {
+	case c.change <- struct{}{}:
+	default:
+	}
+}
+
+func (c *inside) on() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.wanted
+}
+
+// onFor is how long it has been on.
+func (c *inside) onFor() time.Duration {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.wanted {
+		return 0
+	}
+	return time.Since(c.since)
+}
+
+// keep runs the component while it is on, until ctx ends.
+func (c *inside) keep(ctx context.Context, log *slog.Logger) {
+	for ctx.Err() == nil {
+		if c.on() {
+			run, stop := context.WithCancel(ctx)
+			done := make(chan struct{})
+			go func() {
+				defer close(done)
+				c.task.keep(run, log)
+			}()
+			for c.on() && ctx.Err() == nil {
+				select {
+				case <-ctx.Done():
+				case <-c.change:
+				}
+			}
+			stop()
+			<-done
+			continue
+		}
+		select {
+		case <-ctx.Done():
+		case <-c.change:
+		}
+	}
+}

@@ -1,0 +1,372 @@
+package seed
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"maps"
+	"os"
+	"reflect"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hoist-sh/hoist"
+	"github.com/hoist-sh/hoist/nats"
+)
+
+// Engine runs the platform's own dynos.
+type Engine interface {
+	hoist.Engine
+	io.Closer
+}
+
+const (
+	systemTick  = 500 * time.Millisecond
+	proofLimit  = 60 * time.Second // for a new dyno to prove itself, while the ground is there
+	rescueAfter = 20 * time.Second // without a proven dyno the seed does a component's work itself
+	maxCrashes  = 3                // of a release's dynos before their proof
+)
+
+// desired is what shall run: a release of the platform's own app.
+type desired struct {
+	AppID     hoist.ID           `json:"app_id"`
+	ReleaseID hoist.ID           `json:"release_id"`
+	Version   int                `json:"version"`
+	Commit    string             `json:"commit"`
+	Slug      string             `json:"slug"` // SHA-256, and the name of the local file
+	Config    map[string]string  `json:"config"`
+	Formation map[string]process `json:"formation"`
+}
+
+type process struct {
+	Command  string `json:"command"`
+	Quantity int    `json:"quantity"`
+	Size     string `json:"size"`
+}
+
+// systemState is system.json: enough to start the platform's own app without
+// the database.
+type systemState struct {
+	Good   *desired            `json:"good,omitempty"` // the last release that proved itself in all its types
+	Next   *desired            `json:"next,omitempty"` // the app's current release
+	Failed map[hoist.ID]string `json:"failed"`         // releases that did not prove themselves, and why
+	Proven map[hoist.ID]bool   `json:"proven"`         // dynos
+}
+
+// wanted is the current release or, if that failed, the last good one with the
+// current one's quantities.
+func (s *systemState) wanted() *desired {
+	if s.Next == nil || s.Failed[s.Next.ReleaseID] == "" {
+		return s.Next
+	}
+	if s.Good == nil {
+		return nil
+	}
+	back := *s.Good
+	back.Formation = maps.Clone(s.Good.Formation)
+	for name, p := range s.Next.Formation {
+		if was, ok := back.Formation[name]; ok {
+			was.Quantity = p.Quantity
+			back.Formation[name] = was
+		}
+	}
+	return &back
+}
+
+// system runs the platform's own app: one loop makes its dynos equal to what
+// its release and formation ask for, and has the seed do a component's work as
+// long as no dyno does.
+type system struct {
+	seed   *Seed
+	log    *slog.Logger
+	engine Engine // nil before there is an app
+	bus    *nats.Bus
+	kick   chan struct{}
+
+	mu        sync.Mutex
+	state     systemState
+	dynos     map[hoist.ID]*systemDyno
+	crashes   map[string]int       // in a row, by component
+	startAt   map[string]time.Time // not before
+	provenAt  map[string]time.Time // a proven dyno was seen
+	savedText string
+	shown     atomic.Pointer[SystemStatus]
+}
+
+func newSystem(s *Seed) (*system, error) {
+	y := &system{seed: s, log: s.log.With("app", hoist.SystemApp), kick: make(chan struct{}, 1),
+		dynos: map[hoist.ID]*systemDyno{}, crashes: map[string]int{}, startAt: map[string]time.Time{}, provenAt: map[string]time.Time{}}
+	text, err := os.ReadFile(y.file())
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+	case err != nil:
+		return nil, err
+	default:
+		if err := json.Unmarshal(text, &y.state); err != nil {
+			y.log.Error("system.json is damaged: waiting for the database", "err", err)
+			y.state = systemState{}
+		}
+	}
+	for _, m := range []*map[hoist.ID]bool{&y.state.Proven} {
+		if *m == nil {
+			*m = map[hoist.ID]bool{}
+		}
+	}
+	if y.state.Failed == nil {
+		y.state.Failed = map[hoist.ID]string{}
+	}
+	if y.bus, err = nats.Connect(s.natsURL(componentSeed), s.log); err != nil {
+		return nil, err
+	}
+	now := time.Now()
+	for _, c := range hoist.Components { // time to come back before the seed does their work
+		y.provenAt[c] = now
+	}
+	if y.state.wanted() != nil && s.cfg.Engine != nil {
+		if err := y.open(context.Background()); err != nil {
+			y.log.Error("no engine for the platform's own dynos", "err", err)
+		}
+	}
+	return y, nil
+}
+
+func (y *system) file() string { return y.seed.cfg.file("system.json") }
+
+func (y *system) close() {
+	if y.engine != nil {
+		y.engine.Close()
+	}
+	y.bus.Close()
+}
+
+// keeps reports whether dynos are meant to do a component's work from the start.
+func (y *system) keeps(component string) bool {
+	d := y.state.wanted()
+	return y.engine != nil && d != nil && d.Formation[component].Quantity > 0
+}
+
+// pids are the first processes of a component's dynos.
+func (y *system) pids(component string) (pids []int) {
+	for _, d := range y.dynos {
+		if d.Type == component && d.pid != 0 {
+			pids = append(pids, d.pid)
+		}
+	}
+	return pids
+}
+
+// run is the loop; it leaves the dynos running.
+func (y *system) run(ctx context.Context) {
+	if y.seed.cfg.Engine == nil {
+		return
+	}
+	y.bus.Listen(ctx, hoist.BellFormation+"*", func(subject string, _ []byte) { y.wake() })
+	for _, d := range y.dynos {
+		go y.watch(ctx, d)
+	}
+	tick := time.NewTicker(systemTick)
+	defer tick.Stop()
+	for looked := (time.Time{}); ctx.Err() == nil; {
+		rung := false
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		case <-y.kick:
+			rung = true
+		}
+		if rung || time.Since(looked) > hoist.ResyncInterval || y.unsettled() {
+			looked = time.Now()
+			y.look(ctx)
+		}
+	}
+}
+
+func (y *system) wake() {
+	select {
+	case y.kick <- struct{}{}:
+	default:
+	}
+}
+
+func (y *system) unsettled() bool {
+	st := y.shown.Load()
+	return st != nil && !st.Settled
+}
+
+// look is one turn of the loop.
+func (y *system) look(ctx context.Context) {
+	y.mu.Lock()
+	defer y.mu.Unlock()
+	there := y.refresh(ctx)
+	want := y.state.wanted()
+	if want == nil && y.engine == nil {
+		return
+	}
+	if y.engine == nil {
+		if err := y.open(ctx); err != nil {
+			y.log.Error("no engine for the platform's own dynos", "err", err)
+			return
+		}
+	}
+	if err := y.seed.cfg.HoldAddress(y.seed.cfg.gateway()); err != nil {
+		y.log.Error("gateway", "err", err)
+	}
+	y.reap(ctx)
+	y.prove(ctx, there)
+	all := true
+	for _, c := range hoist.Components {
+		all = y.adjust(ctx, c, want) && all
+	}
+	if all && want != nil && want == y.state.Next && len(y.dynos) > 0 && !reflect.DeepEqual(y.state.Good, want) {
+		y.log.Info("the release has proved itself", "version", want.Version)
+		y.state.Good = want
+	}
+	y.save(ctx, want)
+	y.show(want, all)
+}
+
+// refresh reads what shall run; while the database is away that stays.
+func (y *system) refresh(ctx context.Context) (there bool) {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	r, err := y.seed.db.SystemRelease(ctx)
+	if errors.Is(err, hoist.ErrNotFound) {
+		return true
+	}
+	if err != nil {
+		return false
+	}
+	d := &desired{AppID: r.AppID, ReleaseID: r.ReleaseID, Version: r.Version, Commit: r.Slug.Commit, Slug: r.Slug.SHA256,
+		Config: r.Config, Formation: map[string]process{}}
+	for _, p := range r.Formation {
+		if slices.Contains(hoist.Components, p.Type) {
+			d.Formation[p.Type] = process{p.Command, p.Quantity, p.Size}
+		}
+	}
+	if reflect.DeepEqual(d, y.state.Next) {
+		return true
+	}
+	if err := y.fetch(ctx, r.Slug); err != nil {
+		y.log.Error("slug", "release", d.Version, "err", err)
+		return true
+	}
+	if y.state.Next != nil && y.state.Next.ReleaseID == d.ReleaseID {
+		delete(y.state.Failed, d.ReleaseID) // somebody asks again
+	}
+	clear(y.crashes)
+	clear(y.startAt)
+	y.state.Next = d
+	return true
+}
+
+// fail gives a release up.
+func (y *system) fail(d *systemDyno, why string) {
+	next := y.state.Next
+	if next == nil || d.ReleaseID != next.ReleaseID || reflect.DeepEqual(y.state.Good, next) || y.state.Failed[next.ReleaseID] != "" {
+		return
+	}
+	text := fmt.Sprintf("Release v%d did not prove itself: %s: %s.", next.Version, d.Name(), why)
+	if y.state.Good != nil {
+		text += fmt.Sprintf(" The platform stays on v%d.", y.state.Good.Version)
+	} else {
+		text += " The seed goes on by itself."
+	}
+	y.state.Failed[next.ReleaseID] = text
+	y.log.Error(text)
+	y.say(d, "heroku", text)
+}
+
+// adjust makes one process type as it shall be, and reports whether it is.
+func (y *system) adjust(ctx context.Context, c string, want *desired) bool {
+	var p process
+	if want != nil {
+		p = want.Formation[c]
+	}
+	own := y.inside(c)
+	members := y.members(c, want)
+	now := time.Now()
+	if anyProven(members) {
+		y.provenAt[c] = now
+	}
+	start, stop := planType(p.Quantity, members)
+	switch {
+	case own == nil:
+	case p.Quantity == 0:
+		own.turn(true)
+	case settled(p.Quantity, members) && own.on():
+		if c == hoist.ComponentRuntime && !y.moved(ctx) {
+			break
+		}
+		y.log.Info("handed over", "component", c, "to", len(members), "release", want.Version)
+		own.turn(false)
+	case !own.on() && now.Sub(y.provenAt[c]) > rescueAfter:
+		y.log.Warn("no dyno does it: the seed does it itself", "component", c)
+		own.turn(true)
+	}
+	if p.Quantity == 0 && own != nil && own.onFor() < 3*time.Second {
+		stop = nil // until the seed does its work
+	}
+	if now.After(y.startAt[c]) {
+		for _, n := range start {
+			if err := y.start(ctx, c, n, want); err != nil && ctx.Err() == nil {
+				y.log.Error("cannot start", "dyno", fmt.Sprintf("%s.%d", c, n), "err", err)
+				y.backOff(c)
+			}
+		}
+	}
+	for _, id := range stop {
+		y.stop(ctx, y.dynos[id])
+	}
+	return len(start) == 0 && len(stop) == 0 && len(members) == p.Quantity && settled(p.Quantity, members)
+}
+
+func (y *system) backOff(c string) {
+	y.crashes[c]++
+	y.startAt[c] = time.Now().Add(min(time.Second<<min(y.crashes[c]-1, 6), time.Minute))
+}
+
+func (y *system) inside(c string) *inside {
+	i := slices.IndexFunc(y.seed.components, func(i *inside) bool { return i.task.name == c })
+	if i < 0 {
+		return nil
+	}
+	return y.seed.components[i]
+}
+
+// moved asks the seed's own runtime to move its dynos to others, and reports
+// whether it has none any more.
+func (y *system) moved(ctx context.Context) bool {
+	id, err := os.ReadFile(y.seed.cfg.file(hoist.ComponentRuntime) + "/worker")
+	if err != nil {
+		return errors.Is(err, fs.ErrNotExist)
+	}
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	n, err := y.seed.db.DrainWorker(ctx, strings.TrimSpace(string(id)))
+	return err == nil && n == 0
+}
+
+// save writes system.json and the rows of the dynos.
+func (y *system) save(ctx context.Context, want *desired) {
+	maps.DeleteFunc(y.state.Proven, func(id hoist.ID, _ bool) bool { return y.dynos[id] == nil })
+	text, err := json.MarshalIndent(y.state, "", "  ")
+	if err == nil && string(text) != y.savedText {
+		if err = writeFile(y.file(), append(text, '\n'), 0o600); err == nil {
+			y.savedText = string(text)
+		}
+	}
+	if err != nil {
+		y.log.Error("system.json", "err", err)
+	}
+	if y.state.Next != nil {
+		y.saveRows(ctx, y.state.Next.AppID)
+	}
+}

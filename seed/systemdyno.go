@@ -1,0 +1,488 @@
+package seed
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/hoist-sh/hoist"
+	"github.com/hoist-sh/hoist/blob"
+	"github.com/hoist-sh/hoist/postgres"
+)
+
+// systemDyno is a dyno of the platform's own app.
+type systemDyno struct {
+	hoist.Dyno
+	digest string // of all it was started with; another one means another dyno
+	slot   int    // of a runtime: its directory and network
+	pid    int
+	since  time.Time // started, or the ground came back
+	asked  bool      // to be replaced, by a person
+	stopBy time.Time
+	wrote  hoist.DynoWant
+	ended  chan hoist.Exit
+}
+
+func (d *systemDyno) stopping() bool { return !d.stopBy.IsZero() }
+
+// keptIn is where a dyno finds the directory that it may write to.
+const keptIn = "/var/lib/hoist"
+
+// graces are how long a component may take to finish what is under way.
+var graces = map[string]time.Duration{
+	hoist.ComponentRouter: 75 * time.Second, hoist.ComponentRuntime: 6 * time.Minute,
+	hoist.ComponentGit: 20 * time.Minute, hoist.ComponentCompile: 2 * time.Minute,
+	hoist.ComponentAPI: 40 * time.Second, hoist.ComponentLogs: 20 * time.Second,
+}
+
+// open makes the engine and takes over the dynos that run.
+func (y *system) open(ctx context.Context) error {
+	cfg := &y.seed.cfg
+	network, err := cfg.workerNetwork(workers) // never used: its dynos have the host's network
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(y.slugFile(""), 0o700); err != nil {
+		return err
+	}
+	engine, err := cfg.Engine(cfg.Name()+"-sys", filepath.Join(cfg.file("system"), "engine"), network)
+	if err != nil {
+		return err
+	}
+	list, err := engine.List(ctx)
+	if err != nil {
+		engine.Close()
+		return err
+	}
+	y.engine = engine
+	for _, c := range list {
+		d := &systemDyno{pid: c.Pid, since: time.Now(), digest: c.Labels["digest"], ended: make(chan hoist.Exit, 1)}
+		if err := json.Unmarshal([]byte(c.Labels["dyno"]), &d.Dyno); err != nil || !c.Running {
+			engine.Remove(ctx, c.ID)
+			continue
+		}
+		d.slot, _ = strconv.Atoi(c.Labels["slot"])
+		if d.State = hoist.DynoStarting; y.state.Proven[d.ID] {
+			d.State = hoist.DynoUp
+		}
+		d.Want, d.wrote = hoist.WantUp, hoist.WantUp
+		y.dynos[d.ID] = d
+		y.log.Info("adopted", "dyno", d.Name(), "release", d.Version, "process", d.pid)
+	}
+	return nil
+}
+
+func (y *system) slugFile(sum string) string {
+	if sum == "" {
+		return filepath.Dir(y.seed.cfg.SystemSlug("x"))
+	}
+	return y.seed.cfg.SystemSlug(sum)
+}
+
+// SystemSlug is the local file of a slug of the platform's own app.
+func (s *Settings) SystemSlug(sum string) string {
+	return filepath.Join(s.file("system"), "slugs", sum+".squashfs")
+}
+
+// fetch makes sure that a slug is here, whole, for a day without blob store.
+func (y *system) fetch(ctx context.Context, slug hoist.Slug) error {
+	path := y.slugFile(slug.SHA256)
+	if _, err := os.Stat(path); err == nil {
+		return nil
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return err
+	}
+	blobs, err := blob.Open(y.seed.cfg.blobURL(y.seed.state, hoist.ComponentRuntime))
+	if err != nil {
+		return err
+	}
+	r, _, err := blobs.Get(ctx, slug.Key)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	f, err := os.CreateTemp(filepath.Dir(path), ".fetch")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name())
+	defer f.Close()
+	sum := sha256.New()
+	if _, err := io.Copy(io.MultiWriter(f, sum), io.LimitReader(r, hoist.SlugLimit+1)); err != nil {
+		return err
+	}
+	if got := hex.EncodeToString(sum.Sum(nil)); got != slug.SHA256 {
+		return fmt.Errorf("the slug's checksum is %s, not %s", got, slug.SHA256)
+	}
+	if err := errors.Join(f.Sync(), os.Rename(f.Name(), path)); err != nil {
+		return err
+	}
+	y.collectSlugs()
+	return nil
+}
+
+// collectSlugs removes the slugs that nothing may need any more.
+func (y *system) collectSlugs() {
+	keep := map[string]bool{}
+	for _, d := range []*desired{y.state.Good, y.state.Next} {
+		if d != nil {
+			keep[y.slugFile(d.Slug)] = true
+		}
+	}
+	for _, d := range y.dynos {
+		keep[d.Env["slug"]] = true
+	}
+	files, _ := filepath.Glob(y.slugFile("*"))
+	for _, path := range files {
+		if st, err := os.Stat(path); err == nil && !keep[path] && time.Since(st.ModTime()) > time.Hour {
+			os.Remove(path)
+		}
+	}
+}
+
+// environ is the environment of a component's dynos: the app's config, then
+// exactly what the component has inside the seed, as a dyno sees it.
+func (y *system) environ(c string, want *desired) (map[string]string, error) {
+	env := map[string]string{}
+	for k, v := range want.Config {
+		env[k] = v
+	}
+	for _, kv := range Environ(y.seed.cfg.Settings, y.seed.state, c) {
+		name, value, _ := strings.Cut(kv, "=")
+		switch name {
+		case "HOIST_SSH_HOST_KEY", "HOIST_TLS_CERT", "HOIST_TLS_KEY":
+			text, err := os.ReadFile(value)
+			if err != nil {
+				return nil, err
+			}
+			value = string(text)
+		case "HOIST_DIR":
+			value = keptIn
+		}
+		env[name] = value
+	}
+	if c == hoist.ComponentRuntime {
+		env["HOIST_DRAIN_ON_STOP"] = "true"
+	}
+	env["HOIST_SLUG_COMMIT"] = want.Commit
+	env["HOIST_RELEASE_VERSION"] = "v" + strconv.Itoa(want.Version)
+	return env, nil
+}
+
+// digestOf names all that a dyno is started with.
+func digestOf(want *desired, p process, env map[string]string) string {
+	text, _ := json.Marshal([]any{want.ReleaseID, want.Slug, p.Command, p.Size, env})
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:8])
+}
+
+// members are a component's dynos, for planning.
+func (y *system) members(c string, want *desired) (list []member) {
+	digest := ""
+	if want != nil {
+		if env, err := y.environ(c, want); err == nil {
+			digest = digestOf(want, want.Formation[c], env)
+		} else {
+			y.log.Error("environment", "component", c, "err", err)
+		}
+	}
+	for _, d := range y.dynos {
+		if d.Type == c {
+			list = append(list, member{id: d.ID, number: d.Number, current: d.digest == digest && !d.asked,
+				proven: y.state.Proven[d.ID], stopping: d.stopping()})
+		}
+	}
+	return list
+}
+
+// freeSlot is a runtime's place: a directory, a network and a name.
+func (y *system) freeSlot() int {
+	for slot := 1; slot < workers; slot++ { // the last is the engine's own
+		used := false
+		for _, d := range y.dynos {
+			used = used || d.slot == slot
+		}
+		if !used {
+			return slot
+		}
+	}
+	return 0
+}
+
+func (y *system) start(ctx context.Context, c string, number int, want *desired) error {
+	p := want.Formation[c]
+	env, err := y.environ(c, want)
+	if err != nil {
+		return err
+	}
+	d := &systemDyno{digest: digestOf(want, p, env), since: time.Now(), ended: make(chan hoist.Exit, 1)}
+	d.Dyno = hoist.Dyno{ID: hoist.NewID(), AppID: want.AppID, ReleaseID: want.ReleaseID, Version: want.Version, Kind: hoist.KindFormation,
+		Type: c, Number: number, Size: p.Size, Command: p.Command, Restarts: y.crashes[c],
+		Env: map[string]string{"slug": y.slugFile(want.Slug)}}
+	env["HOIST_COMPONENT_ID"], env["DYNO"] = d.ID, d.Name()
+	grants := &hoist.Grants{HostNetwork: true}
+	dir := filepath.Join(y.seed.cfg.file("system"), c) // the seed's own has other owners
+	size := hoist.Size{Disk: 1 << 30}
+	if c == hoist.ComponentRuntime {
+		if d.slot = y.freeSlot(); d.slot == 0 {
+			return fmt.Errorf("there are %d runtimes already", workers-1)
+		}
+		network, err := y.seed.cfg.workerNetwork(d.slot)
+		if err != nil {
+			return err
+		}
+		dir = y.seed.cfg.workerDir(d.slot)
+		env["HOIST_NETWORK"], env["HOIST_ENGINE"] = network.String(), y.seed.cfg.workerName(d.slot)
+		grants.Privileged = true
+	} else {
+		size = sizeNamed(p.Size)
+		size.Pids = 4096 // git and Go need more than an app has a right to
+		grants.IDs = uint32(0x0f00+slices.Index(hoist.Components, c)) << 16
+	}
+	if err := giveDir(dir, grants.IDs); err != nil {
+		return err
+	}
+	grants.Binds = []hoist.Bind{{Source: dir, Target: keptIn}}
+	files, err := y.seed.handOver(c)
+	defer func() {
+		for _, f := range files {
+			f.File.Close()
+		}
+	}()
+	if err != nil {
+		return err
+	}
+	grants.Files = files
+	text, err := json.Marshal(d.Dyno)
+	if err != nil {
+		return err
+	}
+	begin, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	y.say(d, "heroku", fmt.Sprintf("Starting process with command `%s`", d.Command))
+	err = y.engine.Start(begin, hoist.ContainerSpec{ID: d.ID, Name: d.Name(), SlugPath: d.Env["slug"], Command: d.Command, Env: env,
+		Size: size, Grants: grants,
+		Labels: map[string]string{"dyno": string(text), "digest": d.digest, "slot": strconv.Itoa(d.slot)}})
+	if err != nil {
+		y.fail(d, err.Error())
+		return err
+	}
+	list, _ := y.engine.List(ctx)
+	for _, c := range list {
+		if c.ID == d.ID {
+			d.pid = c.Pid
+		}
+	}
+	d.State, d.Want = hoist.DynoStarting, hoist.WantUp
+	y.dynos[d.ID] = d
+	y.log.Info("started", "dyno", d.Name(), "release", d.Version, "process", d.pid)
+	go y.watch(y.seed.ctx, d)
+	return nil
+}
+
+// workerDir and workerName are the places of a runtime dyno's containers.
+func (s *Settings) workerDir(slot int) string  { return s.file(fmt.Sprintf("runtime-%d", slot)) }
+func (s *Settings) workerName(slot int) string { return fmt.Sprintf("%s-r%d", s.Name(), slot) }
+
+func sizeNamed(name string) hoist.Size {
+	i := slices.IndexFunc(hoist.Sizes, func(s hoist.Size) bool { return strings.EqualFold(s.Name, name) })
+	return hoist.Sizes[max(i, 0)]
+}
+
+// giveDir makes a directory and gives it to user dyno of a range of ids, with
+// all that is in it. 0 is root.
+func giveDir(dir string, ids uint32) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	if ids == 0 {
+		return nil
+	}
+	owner := int(ids) + 1000
+	return filepath.WalkDir(dir, func(path string, e os.DirEntry, err error) error {
+		if errors.Is(err, os.ErrNotExist) {
+			return nil // somebody is at work there
+		}
+		if err != nil {
+			return err
+		}
+		if err := os.Lchown(path, owner, owner); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+		return nil
+	})
+}
+
+// watch takes a dyno's lines to the app's log until it ends.
+func (y *system) watch(ctx context.Context, d *systemDyno) {
+	exit, err := y.engine.Watch(ctx, d.ID, func(line []byte) {
+		if !y.say(d, "app", string(line)) {
+			y.log.Info(string(line), "dyno", d.Name())
+		}
+	})
+	if ctx.Err() == nil {
+		if err != nil {
+			exit.Code = -1
+		}
+		d.ended <- exit
+		y.wake()
+	}
+}
+
+func (y *system) say(d *systemDyno, source, text string) bool {
+	data, err := json.Marshal(hoist.LogLine{Time: time.Now(), Source: source, Dyno: d.Name(), Text: text})
+	return err == nil && y.bus.Append(hoist.StreamLogs+d.AppID, data)
+}
+
+// stop asks a dyno to finish and end.
+func (y *system) stop(ctx context.Context, d *systemDyno) {
+	y.log.Info("stopping", "dyno", d.Name(), "release", d.Version)
+	y.say(d, "heroku", "Stopping process with SIGTERM")
+	d.stopBy, d.State, d.Want = time.Now().Add(graces[d.Type]), hoist.DynoStopping, hoist.WantDown
+	if err := y.engine.Signal(ctx, d.ID, int(syscall.SIGTERM)); err != nil {
+		y.log.Error("signal", "dyno", d.Name(), "err", err)
+	}
+}
+
+// reap removes the dynos that have ended, and ends those that do not.
+func (y *system) reap(ctx context.Context) {
+	for id, d := range y.dynos {
+		select {
+		case exit := <-d.ended:
+			y.log.Info("ended", "dyno", d.Name(), "release", d.Version, "code", exit.Code, "stopping", d.stopping())
+			y.say(d, "heroku", fmt.Sprintf("Process exited with status %d", exit.Code))
+			if err := y.engine.Remove(ctx, id); err != nil {
+				y.log.Error("remove", "dyno", d.Name(), "err", err)
+			}
+			delete(y.dynos, id)
+			if d.stopping() {
+				continue
+			}
+			y.backOff(d.Type)
+			if !y.state.Proven[id] && y.crashes[d.Type] >= maxCrashes {
+				y.fail(d, fmt.Sprintf("it exited with status %d", exit.Code))
+			}
+		default:
+			if d.stopping() && time.Now().After(d.stopBy) {
+				y.engine.Signal(ctx, id, int(syscall.SIGKILL))
+			}
+		}
+	}
+}
+
+// prove looks which of the new dynos do their work: they are registered, wait
+// for nothing, and answer. Only time in which the ground is there counts.
+func (y *system) prove(ctx context.Context, there bool) {
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	registered, err := y.seed.db.Registrations(ctx)
+	if err != nil || !there {
+		for _, d := range y.dynos {
+			d.since = time.Now()
+		}
+		return
+	}
+	for _, d := range y.dynos {
+		if d.stopping() {
+			continue
+		}
+		if y.state.Proven[d.ID] {
+			if time.Since(d.since) > time.Minute {
+				y.crashes[d.Type] = 0
+			}
+			continue
+		}
+		why := y.lacks(ctx, d, registered)
+		if why == "" {
+			y.state.Proven[d.ID] = true
+			d.State = hoist.DynoUp
+			y.log.Info("proven", "dyno", d.Name(), "release", d.Version, "after", time.Since(d.since).Round(10*time.Millisecond))
+			y.say(d, "heroku", "State changed from starting to up")
+		} else if time.Since(d.since) > proofLimit {
+			y.fail(d, why)
+			y.backOff(d.Type)
+			y.stop(ctx, d)
+		}
+	}
+}
+
+// lacks is what a dyno's proof still lacks.
+func (y *system) lacks(ctx context.Context, d *systemDyno, registered []postgres.Registration) string {
+	i := slices.IndexFunc(registered, func(r postgres.Registration) bool { return r.ID == d.ID })
+	if i < 0 {
+		return "it has not registered itself"
+	}
+	r := registered[i]
+	if r.WaitsFor != "" {
+		return "it waits for " + r.WaitsFor
+	}
+	if r.Address != "" {
+		conn, err := (&net.Dialer{Timeout: time.Second}).DialContext(ctx, "tcp", r.Address)
+		if err != nil {
+			return "it does not answer: " + err.Error()
+		}
+		conn.Close()
+	}
+	if d.Type == hoist.ComponentRuntime {
+		id, _ := os.ReadFile(filepath.Join(y.seed.cfg.workerDir(d.slot), "worker"))
+		seen, err := y.seed.db.Workers(ctx)
+		if err != nil || !slices.ContainsFunc(seen, func(w hoist.Worker) bool {
+			return w.ID == strings.TrimSpace(string(id)) && !w.Draining && time.Since(w.SeenAt) < 5*time.Second
+		}) {
+			return "it offers no room for dynos"
+		}
+	}
+	return ""
+}
+
+// saveRows writes the dynos' rows, and reads what people want of them.
+func (y *system) saveRows(ctx context.Context, app hoist.ID) {
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	rows, err := y.seed.db.SystemDynos(ctx, app)
+	if err != nil {
+		return
+	}
+	for _, row := range rows {
+		if d := y.dynos[row.ID]; d != nil && row.Want != d.wrote && d.wrote != "" && row.Want != hoist.WantUp && !d.asked {
+			y.log.Info("asked to restart", "dyno", d.Name())
+			d.asked = true
+		}
+	}
+	var list []postgres.SystemDyno
+	for _, d := range y.dynos {
+		want := d.Want
+		if d.asked && want == hoist.WantUp {
+			want = hoist.WantRestart
+		}
+		// An old one makes room for the row of its replacement.
+		for _, other := range y.dynos {
+			if other != d && other.Type == d.Type && other.Number == d.Number && other.since.After(d.since) && want == hoist.WantUp {
+				want = hoist.WantRestart
+			}
+		}
+		row := postgres.SystemDyno{Dyno: d.Dyno, Written: d.wrote}
+		row.Want = want
+		list = append(list, row)
+	}
+	if err := y.seed.db.SaveSystemDynos(ctx, app, list); err != nil {
+		y.log.Error("dynos' rows", "err", err)
+		return
+	}
+	for _, row := range list {
+		y.dynos[row.ID].wrote = row.Want
+	}
+}

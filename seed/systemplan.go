@@ -1,0 +1,64 @@
+package seed
+
+import (
+	"slices"
+
+	"github.com/hoist-sh/hoist"
+)
+
+// member is what planning must know of a dyno of one process type.
+type member struct {
+	id       hoist.ID
+	number   int
+	current  bool // of the wanted release, with the wanted command and environment
+	proven   bool
+	stopping bool
+}
+
+// planType compares what shall run of a process type with what does: the
+// numbers of dynos to start, and the dynos to stop. Old ones stop when all the new
+// ones have proven themselves.
+func planType(quantity int, members []member) (start []int, stop []hoist.ID) {
+	there, proven := map[int]bool{}, 0
+	for _, m := range members {
+		switch {
+		case m.stopping || !m.current:
+		case m.number > quantity || there[m.number]:
+			stop = append(stop, m.id)
+		default:
+			there[m.number] = true
+			if m.proven {
+				proven++
+			}
+		}
+	}
+	for n := 1; n <= quantity; n++ {
+		if !there[n] {
+			start = append(start, n)
+		}
+	}
+	if proven >= quantity {
+		for _, m := range members {
+			if !m.current && !m.stopping {
+				stop = append(stop, m.id)
+			}
+		}
+	}
+	slices.Sort(stop)
+	return start, stop
+}
+
+// settled reports whether all dynos wanted of a type have proven themselves.
+func settled(quantity int, members []member) bool {
+	n := 0
+	for _, m := range members {
+		if m.current && m.proven && !m.stopping {
+			n++
+		}
+	}
+	return n >= quantity
+}
+
+func anyProven(members []member) bool {
+	return slices.ContainsFunc(members, func(m member) bool { return m.proven && !m.stopping })
+}

@@ -1,0 +1,116 @@
+package seed
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"testing"
+)
+
+func TestOldDynosStopWhenAllTheNewOnesHaveProvenThemselves(t *testing.T) {
+	old1 := member{id: "old1", number: 1, proven: true}
+	old2 := member{id: "old2", number: 2, proven: true}
+	new1 := member{id: "new1", number: 1, current: true}
+	new2 := member{id: "new2", number: 2, current: true}
+	proven := func(m member) member { m.proven = true; return m }
+	stopping := func(m member) member { m.stopping = true; return m }
+	for _, c := range []struct {
+		what     string
+		quantity int
+		members  []member
+		want     string
+	}{
+		{"nothing wanted, nothing there", 0, nil, "[] []"},
+		{"the first are started", 2, nil, "[1 2] []"},
+		{"new ones beside the old", 2, []member{old1, old2}, "[1 2] []"},
+		{"one of two has proven itself", 2, []member{old1, old2, proven(new1), new2}, "[] []"},
+		{"both have", 2, []member{old1, old2, proven(new1), proven(new2)}, "[] [old1 old2]"},
+		{"those that stop are left alone", 2, []member{stopping(old1), proven(new1), proven(new2)}, "[] []"},
+		{"fewer are wanted", 1, []member{proven(new1), proven(new2)}, "[] [new2]"},
+		{"a new one has ended", 2, []member{proven(new1)}, "[2] []"},
+		{"none are wanted", 0, []member{proven(new1), old2}, "[] [new1 old2]"},
+		{"one stops, its successor comes", 1, []member{stopping(new1)}, "[1] []"},
+	} {
+		start, stop := planType(c.quantity, c.members)
+		if got := fmt.Sprint(start, stop); got != c.want {
+			t.Errorf("%s: %s, want %s", c.what, got, c.want)
+		}
+	}
+}
+
+func TestAReleaseThatFailedGivesWayToTheLastGoodOne(t *testing.T) {
+	good := &desired{ReleaseID: "good", Version: 3, Formation: map[string]process{"git": {"bin/hoist git", 1, "Basic"}}}
+	bad := &desired{ReleaseID: "bad", Version: 4, Formation: map[string]process{"git": {"bin/hoist git --new", 2, "Basic"}, "new": {"x", 1, "Basic"}}}
+	s := &systemState{Good: good, Next: bad, Failed: map[string]string{}}
+	if s.wanted() != bad {
+		t.Error("the next one is not tried")
+	}
+	s.Failed["bad"] = "it does not start"
+	got := s.wanted()
+	if got.ReleaseID != "good" || got.Formation["git"] != (process{"bin/hoist git", 2, "Basic"}) || len(got.Formation) != 1 {
+		t.Errorf("%+v", got)
+	}
+	if good.Formation["git"].Quantity != 1 {
+		t.Error("the good one was changed")
+	}
+	s.Good = nil
+	if s.wanted() != nil {
+		t.Error("there is nothing good to go back to")
+	}
+}
+
+func TestWorkersHaveNetworksOfTheirOwn(t *testing.T) {
+	s := Settings{Network: "10.77.0.0/16"}
+	seen := map[string]bool{s.insideNetwork().String(): true}
+	for slot := 1; slot <= workers; slot++ {
+		n, err := s.workerNetwork(slot)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if seen[n.String()] || s.insideNetwork().Overlaps(n) || !s.dynoNetwork().Contains(n.Addr()) || n != n.Masked() {
+			t.Errorf("slot %d: %s", slot, n)
+		}
+		seen[n.String()] = true
+	}
+	if _, err := s.workerNetwork(workers + 1); err == nil {
+		t.Error("there are more slots than places")
+	}
+	small := Settings{Network: "10.77.0.0/30"}
+	if n := small.insideNetwork(); n.Bits() != 30 {
+		t.Errorf("a small network was parted: %s", n)
+	}
+}
+
+func TestASocketIsGotBackFromTheProcessThatHasIt(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	port := l.Addr().(*net.TCPAddr).Port
+	got, err := listenerOf(os.Getpid(), port)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.Close()
+	defer got.Close()
+	accepted := make(chan error, 1)
+	go func() {
+		conn, err := got.Accept()
+		if err == nil {
+			conn.Close()
+		}
+		accepted <- err
+	}()
+	conn, err := net.Dial("tcp", got.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn.Close()
+	if err := <-accepted; err != nil {
+		t.Fatal(err)
+	}
+	if _, err := listenerOf(os.Getpid(), 1); err == nil {
+		t.Error("found a socket that is not there")
+	}
+}

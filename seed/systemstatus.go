@@ -1,0 +1,121 @@
+package seed
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/hoist-sh/hoist"
+)
+
+// SystemStatus is how the platform's own app is.
+type SystemStatus struct {
+	Stage   int                `json:"stage"`   // 0 while nothing runs as a dyno; else as `hoist bootstrap` noted
+	Version int                `json:"version"` // of the release that shall run
+	Good    int                `json:"good"`    // the last that proved itself; 0 for none
+	Slug    string             `json:"slug"`
+	Failed  string             `json:"failed,omitempty"` // why the current release was given up
+	Settled bool               `json:"settled"`          // all runs as it shall
+	Dynos   []SystemDynoStatus `json:"dynos"`
+}
+
+// SystemDynoStatus is one dyno of it.
+type SystemDynoStatus struct {
+	Name    string    `json:"name"`
+	State   string    `json:"state"`
+	Version int       `json:"version"`
+	PID     int       `json:"pid"`
+	Since   time.Time `json:"since"`
+}
+
+func (y *system) show(want *desired, settled bool) {
+	st := &SystemStatus{Settled: settled, Dynos: []SystemDynoStatus{}}
+	if y.state.Next != nil {
+		st.Failed = y.state.Failed[y.state.Next.ReleaseID]
+	}
+	if y.state.Good != nil {
+		st.Good = y.state.Good.Version
+	}
+	if want != nil {
+		st.Version, st.Slug = want.Version, want.Slug
+	}
+	for _, d := range y.dynos {
+		st.Dynos = append(st.Dynos, SystemDynoStatus{d.Name(), string(d.State), d.Version, d.pid, d.since})
+	}
+	slices.SortFunc(st.Dynos, func(a, b SystemDynoStatus) int {
+		if n := strings.Compare(a.Name, b.Name); n != 0 {
+			return n
+		}
+		return a.Since.Compare(b.Since)
+	})
+	if len(st.Dynos) > 0 {
+		st.Stage = y.stage(st.Slug)
+	}
+	y.shown.Store(st)
+}
+
+func (y *system) status() *SystemStatus { return y.shown.Load() }
+
+// standsIn is the status of a component whose work dynos do.
+func (y *system) standsIn(c TaskStatus) TaskStatus {
+	c.State, c.Error = stateWaiting, ""
+	c.WaitsFor = "its dynos"
+	if st := y.status(); st != nil {
+		for _, d := range st.Dynos {
+			if typ, _, _ := strings.Cut(d.Name, "."); typ != c.Name {
+				continue
+			}
+			c.By = append(c.By, fmt.Sprintf("%s (v%d)", d.Name, d.Version))
+			if d.State == string(hoist.DynoUp) {
+				c.State, c.WaitsFor = stateUp, ""
+			}
+		}
+	}
+	return c
+}
+
+// Stage is what `hoist bootstrap` notes of a stage that it reached.
+type Stage struct {
+	Number  int           `json:"number"`
+	Release int           `json:"release"` // version
+	Build   hoist.ID      `json:"build"`
+	Commit  string        `json:"commit"`
+	By      string        `json:"by"` // who compiled
+	Slug    string        `json:"slug"`
+	Size    int64         `json:"size"`
+	Binary  string        `json:"binary"` // SHA-256 of bin/hoist in the slug
+	Took    time.Duration `json:"took"`
+}
+
+// Stages reads them.
+func Stages(s Settings) (stages []Stage, err error) {
+	text, err := os.ReadFile(s.file("bootstrap.json"))
+	if os.IsNotExist(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return stages, json.Unmarshal(text, &stages)
+}
+
+// SaveStages writes them.
+func SaveStages(s Settings, stages []Stage) error {
+	text, err := json.MarshalIndent(stages, "", "  ")
+	if err != nil {
+		return err
+	}
+	return writeFile(s.file("bootstrap.json"), append(text, '\n'), 0o600)
+}
+
+// stage is the last one noted, or 1: dynos run.
+func (y *system) stage(slug string) int {
+	stages, err := Stages(y.seed.cfg.Settings)
+	if err != nil || len(stages) == 0 {
+		return 1
+	}
+	return max(1, stages[len(stages)-1].Number)
+}
