@@ -62,7 +62,7 @@ func newLive(t *testing.T) *live {
 	port := web.Listener.Addr().(*net.TCPAddr).Port
 	public := hoist.Public{Domain: "localhost", HTTP: port, SSH: 2222}
 	l := &live{t: t, db: db, bus: bus.Bus(hoist.ComponentRuntime), dir: t.TempDir()}
-	serve := func(name string, c func(net.Listener) hoist.Component) {
+	serve := func(path string, c func(net.Listener) hoist.Component) {
 		listener, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			t.Fatal(err)
@@ -74,13 +74,14 @@ func newLive(t *testing.T) *live {
 		t.Cleanup(func() { cancel(); done.Wait() })
 		proxy := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: listener.Addr().String()})
 		proxy.FlushInterval = -1
-		front.Handle(name+".localhost/", proxy)
+		front.Handle(path, proxy)
 	}
-	serve("api", func(n net.Listener) hoist.Component {
+	serve("/", func(n net.Listener) hoist.Component {
 		return api.New(n, api.Config{DB: roles.Open("api"), Bus: bus.Bus("api"), Blobs: blobs, Public: public, Stack: "debian-12",
+			BuiltIn: map[string]string{"hoist/go": "hoist/go", "hoist/node": "hoist/node"},
 			SigningKey: []byte("key"), Log: natstest.Log(t)})
 	})
-	serve("logs", func(n net.Listener) hoist.Component {
+	serve("/streams/", func(n net.Listener) hoist.Component {
 		return logs.New(n, roles.Open("logs"), bus.Bus("logs"), natstest.Log(t))
 	})
 	hash, err := api.HashPassword("correct horse")

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/hoist-sh/hoist"
+	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 )
 
@@ -144,7 +145,7 @@ func newConsole(dir string) (*console, error) {
 func (c *console) close() { c.listener.Close() }
 
 // receive returns the master once the runtime has connected; it has, when create returned.
-func (c *console) receive(env map[string]string) (*os.File, error) {
+func (c *console) receive() (*os.File, error) {
 	c.listener.SetDeadline(time.Now().Add(10 * time.Second))
 	conn, err := c.listener.AcceptUnix()
 	if err != nil {
@@ -168,22 +169,17 @@ func (c *console) receive(env map[string]string) (*os.File, error) {
 	if err := unix.SetNonblock(fds[0], true); err != nil {
 		return nil, err
 	}
-	if size := windowSize(env); size != nil {
-		if err := unix.IoctlSetWinsize(fds[0], unix.TIOCSWINSZ, size); err != nil {
-			return nil, err
-		}
-	}
 	return os.NewFile(uintptr(fds[0]), "tty"), nil
 }
 
 // windowSize is the size of the person's terminal as the client told it.
-func windowSize(env map[string]string) *unix.Winsize {
+func windowSize(env map[string]string) *specs.Box {
 	columns, err1 := strconv.ParseUint(env["COLUMNS"], 10, 16)
 	lines, err2 := strconv.ParseUint(env["LINES"], 10, 16)
 	if err1 != nil || err2 != nil || columns == 0 || lines == 0 {
 		return nil
 	}
-	return &unix.Winsize{Col: uint16(columns), Row: uint16(lines)}
+	return &specs.Box{Width: uint(columns), Height: uint(lines)}
 }
 
 // waitDrained waits until who is attached has read all there is, but not for ever.

@@ -37,6 +37,7 @@ func (e *Engine) ociSpec(spec hoist.ContainerSpec, base uint32, l *layers) *spec
 		Root:    &specs.Root{Path: e.root, Readonly: true},
 		Process: &specs.Process{
 			Terminal:        spec.TTY,
+			ConsoleSize:     windowSize(spec.Env),
 			User:            specs.User{UID: dynoUID, GID: dynoUID},
 			Args:            []string{dynoShell, "-c", script, dynoUser, spec.Command},
 			Env:             environment(spec),

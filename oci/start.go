@@ -169,7 +169,7 @@ func (e *Engine) run(ctx context.Context, c *container, spec hoist.ContainerSpec
 			if err != nil {
 				return 0, err
 			}
-			master, err := console.receive(spec.Env)
+			master, err := console.receive()
 			if err != nil {
 				return 0, err
 			}
