@@ -78,7 +78,7 @@ func newLive(t *testing.T) *live {
 	}
 	serve("/", func(n net.Listener) hoist.Component {
 		return api.New(n, api.Config{DB: roles.Open("api"), Bus: bus.Bus("api"), Blobs: blobs, Public: public, Stack: "debian-12",
-			BuiltIn: map[string]string{"hoist/go": "hoist/go", "hoist/node": "hoist/node"},
+			BuiltIn:    map[string]string{"hoist/go": "hoist/go", "hoist/node": "hoist/node"},
 			SigningKey: []byte("key"), Log: natstest.Log(t)})
 	})
 	serve("/streams/", func(n net.Listener) hoist.Component {

@@ -36,18 +36,36 @@ check() {
     fi
 }
 
-# tests NAME ARG…: go test, with a line for each package as it ends.
+# tests NAME ARG…: go test, with a line for each package as it ends. Packages
+# that fail are tried once more, by themselves, and said to be unsteady if they
+# pass then: what starts whole platforms has time limits, and machines are noisy.
 tests() {
     step "$1"
     log=$out/$(printf %s "$1" | tr -c 'A-Za-z0-9' _)
     shift
-    { go test -count=1 "$@" 2>&1 && echo PASSED >"$log.ok"; } | tee "$log" | grep --line-buffered -E '^(ok|FAIL|---|panic:|WARNING: DATA RACE)' | sed 's/^/       /' || true
-    if [ -e "$log.ok" ]; then
-        done_step
+    go_test "$@" && { done_step; return; }
+    again=$(sed -n 's/^FAIL\t\([^ \t]*\).*/\1/p' "$log" | sort -u)
+    cp "$log" "$log.first"
+    if [ -n "$again" ] && go_test -p 1 $(options "$@") $again; then
+        done_step "UNSTEADY: failed once, passed when tried again: $(echo $again)"
+        grep -h -A 20 -e '--- FAIL' "$log.first" | head -n 60
     else
-        failed="$failed $log"
+        failed="$failed $log.first"
         done_step "FAILED"
     fi
+}
+
+go_test() {
+    rm -f "$log.ok"
+    { go test -count=1 "$@" 2>&1 && echo PASSED >"$log.ok"; } | tee "$log" | grep --line-buffered -E '^(ok|FAIL|---|panic:|WARNING: DATA RACE)' | sed 's/^/       /' || true
+    [ -e "$log.ok" ]
+}
+
+# options ARG…: the arguments that are not packages.
+options() {
+    for arg; do
+        case $arg in ./* | */*) ;; *) printf '%s ' "$arg" ;; esac
+    done
 }
 
 formatted() { test -z "$(gofmt -l $(git ls-files '*.go') | tee /dev/stderr)"; }
