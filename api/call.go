@@ -31,8 +31,7 @@ type reply struct {
 	body   any
 }
 
-func created(body any) reply  { return reply{status: http.StatusCreated, body: body} }
-func accepted(body any) reply { return reply{status: http.StatusAccepted, body: body} }
+func created(body any) reply { return reply{status: http.StatusCreated, body: body} }
 
 // decode reads the JSON body into v. No body is an empty object; unknown
 // fields are ignored; a wrong type is an error that names the field.

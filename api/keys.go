@@ -52,7 +52,7 @@ func ParseKey(text string) (hoist.Key, error) {
 	if err != nil || len(text) > 16<<10 {
 		return hoist.Key{}, hoist.Invalid("public_key is not an SSH public key. Send the contents of a file like ~/.ssh/id_ed25519.pub.")
 	}
-	if key.Type() == ssh.InsecureKeyAlgoDSA {
+	if key.Type() == "ssh-dss" {
 		return hoist.Key{}, hoist.Invalid("public_key: DSA keys are not safe. Make a new one with ssh-keygen -t ed25519.")
 	}
 	public := string(ssh.MarshalAuthorizedKey(key))

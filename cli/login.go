@@ -19,7 +19,6 @@ import (
 type loginCommand struct {
 	*CLI
 	host, email, token, ca string
-	stdin                  bool
 }
 
 func (c *CLI) login() *cobra.Command {

@@ -136,7 +136,7 @@ func readStat(pid int) (st processStat, err error) {
 		return st, errors.New("oci: unknown format of /proc/PID/stat")
 	}
 	st.name = string(data[begin+1 : end])
-	st.zombie = fields[3-3] == "Z"
+	st.zombie = fields[0] == "Z"
 	if st.session, err = strconv.Atoi(fields[6-3]); err != nil {
 		return st, err
 	}

@@ -86,7 +86,6 @@ type world struct {
 	status                  string
 	stop                    func() // ends the router and waits for it
 	roots                   *x509.CertPool
-	set                     router.Settings
 }
 
 // newWorld starts a router on the shared ground. change may change its configuration.

@@ -115,7 +115,7 @@ func TestCreateAndExtractAreInverse(t *testing.T) {
 	if err := archive.Extract(&buf, to, limits); err != nil {
 		t.Fatal(err)
 	}
-	filepath.WalkDir(from, func(path string, d fs.DirEntry, err error) error {
+	filepath.WalkDir(from, func(path string, _ fs.DirEntry, _ error) error {
 		rel, _ := filepath.Rel(from, path)
 		a, _ := os.Lstat(path)
 		b, err := os.Lstat(filepath.Join(to, rel))

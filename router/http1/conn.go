@@ -20,11 +20,10 @@ import (
 // conn is one client's connection. All but drain is called by the goroutine
 // that serves it, or by the handler.
 type conn struct {
-	s      *Server
-	raw    net.Conn
-	peer   *sock.Peer
-	remote string
-	proto  *http.Request // what each request starts as: context, address, TLS
+	s     *Server
+	raw   net.Conn
+	peer  *sock.Peer
+	proto *http.Request // what each request starts as: context, address, TLS
 
 	buf      []byte // what has been read: buf[r:w]
 	r, w_    int
