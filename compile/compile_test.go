@@ -371,6 +371,22 @@ func TestABuildWhoseMachinesDieIsTriedThreeTimes(t *testing.T) {
 	}
 }
 
+func TestDynosOfABuildCancelledWhileItsWorkerWasDeadAreStopped(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	id := w.push(slow("/nonexistent/" + hoist.NewID()))
+	w.exec(`UPDATE builds SET state = 'cancelled', finished_at = now() - interval '1 minute' WHERE id = $1`, id)
+	w.exec(`INSERT INTO dynos (id, app_id, kind, type, number, size, command, env)
+		SELECT gen_random_uuid(), app_id, 'build', 'build', 1, 'Performance-M', 'hoist-compile', jsonb_build_object('REQUEST_ID', id::text)
+		FROM builds WHERE id = $1`, id)
+	w.worker(compile.Settings{})
+	w.eventually("the dyno is down", func() bool {
+		var n int
+		w.admin.Pool.QueryRow(t.Context(), `SELECT count(*) FROM dynos WHERE state <> 'down'`).Scan(&n)
+		return n == 0
+	})
+}
+
 func TestLostBellsCostLittle(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -20,6 +20,7 @@ type Store interface {
 	StartBuildDyno(ctx context.Context, b hoist.Build, d hoist.Dyno) (number int, err error)
 	BuildDyno(ctx context.Context, id hoist.ID) (d hoist.Dyno, listener string, err error)
 	StopBuildDynos(ctx context.Context, b hoist.Build) (running int, err error)
+	StopAbandonedBuildDynos(ctx context.Context) error
 }
 
 // Dial connects to an attached dyno: package rendezvous.

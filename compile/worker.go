@@ -128,6 +128,10 @@ func (w *Worker) claim(ctx context.Context) (hoist.Build, error) {
 			return b, ctx.Err()
 		case <-w.wake:
 		case <-tick.C:
+			// Those of builds that were cancelled while their worker was dead.
+			if err := w.db.StopAbandonedBuildDynos(ctx); err != nil && !failing && ctx.Err() == nil {
+				w.log.Warn("cannot stop dynos of builds that have ended", "error", err)
+			}
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"syscall"
 )
 
 // refusal is an error whose text is for the person at the other end. All
@@ -19,6 +20,9 @@ func refuse(format string, args ...any) error { return refusal(fmt.Sprintf(forma
 func forPeople(err error) string {
 	if r, ok := errors.AsType[refusal](err); ok {
 		return string(r)
+	}
+	if errors.Is(err, syscall.ENOSPC) {
+		return "The platform's disk is full. Nothing was changed; push again when who runs it has made room."
 	}
 	return "Something is wrong here, not with what you sent. Try again in a moment."
 }

@@ -121,6 +121,19 @@ func (db *DB) BuildDyno(ctx context.Context, id hoist.ID) (d hoist.Dyno, listene
 	return d, listener, found(err, "dyno")
 }
 
+// StopAbandonedBuildDynos asks for the end of the dynos of builds that have
+// ended a while ago, which their workers would have stopped had they lived.
+func (db *DB) StopAbandonedBuildDynos(ctx context.Context) error {
+	_, err := db.Pool.Exec(ctx, `
+		UPDATE dynos d SET want = 'down', updated_at = now(),
+			state = CASE WHEN d.worker_id IS NULL THEN 'down' ELSE d.state END,
+			state_at = CASE WHEN d.worker_id IS NULL THEN now() ELSE d.state_at END
+		FROM builds b
+		WHERE d.kind = 'build' AND d.state <> 'down' AND (d.want <> 'down' OR d.worker_id IS NULL)
+			AND b.app_id = d.app_id AND b.id::text = d.env->>'REQUEST_ID' AND b.finished_at < now() - interval '5 seconds'`)
+	return err
+}
+
 // StopBuildDynos asks for the end of all dynos of a build, and returns how many
 // still run. One that no worker has taken yet ends at once.
 func (db *DB) StopBuildDynos(ctx context.Context, b hoist.Build) (running int, err error) {
