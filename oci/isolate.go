@@ -27,6 +27,12 @@ func Isolate() error {
 	if isolated() {
 		return nil
 	}
+	// By its name: the file behind /proc/self/exe is on a mount of the old
+	// namespace, where nobody finds it by its path any more.
+	self, err := os.Executable()
+	if err != nil || !sameFile(self, "/proc/self/exe") {
+		self = "/proc/self/exe"
+	}
 	// unshare(2) moves only this thread; execve(2) then makes it the process.
 	runtime.LockOSThread()
 	if err := unix.Unshare(unix.CLONE_NEWNS); err != nil {
@@ -54,8 +60,17 @@ func Isolate() error {
 			kept = append(kept, v)
 		}
 	}
-	err = unix.Exec("/proc/self/exe", os.Args, append(kept, isolatedEnv+"="+ns))
+	err = unix.Exec(self, os.Args, append(kept, isolatedEnv+"="+ns))
 	return fmt.Errorf("oci: execute %s again: %w", os.Args[0], err)
+}
+
+func sameFile(a, b string) bool {
+	x, err := os.Stat(a)
+	if err != nil {
+		return false
+	}
+	y, err := os.Stat(b)
+	return err == nil && os.SameFile(x, y)
 }
 
 func isolated() bool {

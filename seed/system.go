@@ -270,7 +270,7 @@ func (y *system) refresh(ctx context.Context) (there bool) {
 // fail gives a release up.
 func (y *system) fail(d *systemDyno, why string) {
 	next := y.state.Next
-	if next == nil || d.ReleaseID != next.ReleaseID || reflect.DeepEqual(y.state.Good, next) || y.state.Failed[next.ReleaseID] != "" {
+	if next == nil || d.ReleaseID != next.ReleaseID || y.state.Good != nil && y.state.Good.ReleaseID == next.ReleaseID || y.state.Failed[next.ReleaseID] != "" {
 		return
 	}
 	text := fmt.Sprintf("Release v%d did not prove itself: %s: %s.", next.Version, d.Name(), why)
