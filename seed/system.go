@@ -96,6 +96,7 @@ type system struct {
 	crashes   map[string]int       // in a row, by component
 	startAt   map[string]time.Time // not before
 	provenAt  map[string]time.Time // a proven dyno was seen
+	lastSlot  int                  // of a runtime that died: its successor is the same worker
 	savedText string
 	shown     atomic.Pointer[SystemStatus]
 }

@@ -210,16 +210,17 @@ func (y *system) members(c string, want *desired) (list []member) {
 
 // freeSlot is a runtime's place: a directory, a network and a name.
 func (y *system) freeSlot() int {
-	for slot := 1; slot < workers; slot++ { // the last is the engine's own
+	free := 0
+	for slot := workers - 1; slot > 0; slot-- { // the last is the engine's own
 		used := false
 		for _, d := range y.dynos {
 			used = used || d.slot == slot
 		}
-		if !used {
-			return slot
+		if !used && free != y.lastSlot || !used && free == 0 {
+			free = slot
 		}
 	}
-	return 0
+	return free
 }
 
 func (y *system) start(ctx context.Context, c string, number int, want *desired) error {
@@ -372,6 +373,7 @@ func (y *system) reap(ctx context.Context) {
 				continue
 			}
 			y.backOff(d.Type)
+			y.lastSlot = d.slot
 			if !y.state.Proven[id] && y.crashes[d.Type] >= maxCrashes {
 				y.fail(d, fmt.Sprintf("it exited with status %d", exit.Code))
 			}
