@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // ociRuntime drives crun or runc by its command line
@@ -60,6 +62,7 @@ func (r *ociRuntime) start(ctx context.Context, id, bundle, console string, std 
 		<-r.slot
 		reapHelpers(r.name)
 		if ctx.Err() != nil {
+			reapStray(pidFile)
 			return 0, ctx.Err()
 		}
 		if err != nil {
@@ -76,6 +79,26 @@ func (r *ociRuntime) start(ctx context.Context, id, bundle, console string, std 
 		}
 		return pid, nil
 	}, nil
+}
+
+// reapStray ends and reaps the first process of a container that was made
+// although nobody wants it any more. It is our child, so its pid is nobody else's.
+func reapStray(pidFile string) {
+	data, err := os.ReadFile(pidFile)
+	if err != nil {
+		return
+	}
+	pid, err := strconv.Atoi(string(bytes.TrimSpace(data)))
+	if err != nil {
+		return
+	}
+	for range 500 {
+		if reaped, err := unix.Wait4(pid, nil, unix.WNOHANG, nil); err != nil || reaped == pid {
+			return
+		}
+		unix.Kill(pid, unix.SIGKILL)
+		pause()
+	}
 }
 
 // delete kills the container if it runs and removes all the runtime made for it.
