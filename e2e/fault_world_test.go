@@ -33,7 +33,7 @@ func newFaultWorld(t *testing.T, n int, settings ...string) *faultWorld {
 	if testing.Short() {
 		t.Skip("faults take minutes")
 	}
-	p, err := newPlatform(append([]string{"HOIST_BOOT_TIMEOUT=15s", "HOIST_STOP_GRACE=5s", "HOIST_DRAIN=1s"}, settings...)...)
+	p, err := newPlatform(append([]string{"HOIST_BOOT_TIMEOUT=15s", "HOIST_STOP_GRACE=5s"}, settings...)...)
 	w := &faultWorld{platform: p, procs: map[string]*process{}, env: map[string][]string{}}
 	t.Cleanup(func() {
 		if t.Failed() {

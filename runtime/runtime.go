@@ -32,7 +32,7 @@ type Config struct {
 	Slugs    int64          // bytes of slugs kept; default 4 GiB
 
 	BootTimeout   time.Duration // until a web dyno listens; default 60 s (R10)
-	Drain         time.Duration // from out of the routes to SIGTERM; default 2 s
+	Drain         time.Duration // from out of the routes to SIGTERM; default 4 s: the bell may be lost
 	StopGrace     time.Duration // from SIGTERM to SIGKILL; default 30 s (R12)
 	AttachTimeout time.Duration // until a client comes; default 60 s (R13)
 	Backoff       time.Duration // before the first restart, then doubled up to 300 times; default 1 s
@@ -48,7 +48,7 @@ type Config struct {
 func (c Config) withDefaults() Config {
 	c.Slugs = cmp.Or(c.Slugs, 4<<30)
 	c.BootTimeout = cmp.Or(c.BootTimeout, 60*time.Second)
-	c.Drain = cmp.Or(c.Drain, 2*time.Second)
+	c.Drain = cmp.Or(c.Drain, hoist.ResyncInterval+time.Second)
 	c.StopGrace = cmp.Or(c.StopGrace, 30*time.Second)
 	c.AttachTimeout = cmp.Or(c.AttachTimeout, 60*time.Second)
 	c.Backoff = cmp.Or(c.Backoff, time.Second)
