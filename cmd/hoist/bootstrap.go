@@ -378,11 +378,15 @@ func (c *bootstrapCommand) rebuild() error {
 		"source_blob": map[string]string{"url": source.Blob.Get, "version": c.commit}}, &build); err != nil {
 		return err
 	}
-	for {
+	for shown := false; ; {
 		// The output breaks off when the api or the router that passes it on is
 		// replaced meanwhile; the build goes on, and says itself how it ended.
-		if err := c.show("", c.self, "builds:output", build.ID, "-a", c.app); err != nil {
-			fmt.Fprintln(c.out, "       the output broke off; the build goes on")
+		if !shown {
+			if err := c.show("", c.self, "builds:output", build.ID, "-a", c.app); err != nil {
+				fmt.Fprintln(c.out, "       the output broke off; the build goes on")
+			} else {
+				shown = true
+			}
 		}
 		if err := c.api(http.MethodGet, "/apps/hoist/builds/"+build.ID, nil, &build); err != nil {
 			return err

@@ -201,12 +201,17 @@ func (c *seedCommand) stop(cmd *cobra.Command, _ []string) error {
 	return nil
 }
 
-func (c *seedCommand) status(cmd *cobra.Command, _ []string) error {
+// ask asks the seed that runs what it does.
+func (c *seedCommand) ask(cmd *cobra.Command) (seed.Status, error) {
 	settings, err := c.saved()
 	if err != nil {
-		return err
+		return seed.Status{}, err
 	}
-	st, err := seed.AskStatus(cmd.Context(), settings)
+	return seed.AskStatus(cmd.Context(), settings)
+}
+
+func (c *seedCommand) status(cmd *cobra.Command, _ []string) error {
+	st, err := c.ask(cmd)
 	if err != nil {
 		return err
 	}
@@ -235,11 +240,7 @@ func (c *seedCommand) status(cmd *cobra.Command, _ []string) error {
 }
 
 func (c *seedCommand) ps(cmd *cobra.Command, _ []string) error {
-	settings, err := c.saved()
-	if err != nil {
-		return err
-	}
-	st, err := seed.AskStatus(cmd.Context(), settings)
+	st, err := c.ask(cmd)
 	if err != nil {
 		return err
 	}
