@@ -83,7 +83,9 @@ func (r *Router) Run(ctx context.Context) error {
 	if err := r.attach.listen(background); err != nil {
 		return err
 	}
+	plain, secure := r.base(background, "http", r.cfg.HTTP, r.cfg.Public.HTTP), r.base(background, "https", r.cfg.HTTPS, r.cfg.Public.HTTPS)
 	h2 := newHandover()
+	r.http2.BaseContext = func(net.Listener) context.Context { return secure }
 	services.Go(func() error { r.http2.Serve(h2); return nil })
 
 	accepting, fail := errgroup.WithContext(ctx)
@@ -93,10 +95,8 @@ func (r *Router) Run(ctx context.Context) error {
 			accepting.Go(func() error { return accept(fail, l, serve, r.cfg.Log) })
 		}
 	}
-	plain, secure := r.base(background, "http", r.cfg.HTTP, r.cfg.Public.HTTP), r.base(background, "https", r.cfg.HTTPS, r.cfg.Public.HTTPS)
 	listen(r.cfg.HTTP, func(c net.Conn) { r.http1.ServeConn(c, asFrom(plain, c)) })
 	cfg := &tls.Config{GetCertificate: r.cfg.GetCertificate, MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}}
-	r.http2.BaseContext = func(net.Listener) context.Context { return secure }
 	listen(r.cfg.HTTPS, func(c net.Conn) { r.serveTLS(secure, tls.Server(c, cfg), h2) })
 	listen(r.cfg.Rendezvous, func(c net.Conn) {
 		attached.Add(1)
