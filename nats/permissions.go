@@ -13,7 +13,7 @@ const ComponentSeed = "seed"
 // grant is what a component may do on the bus.
 type grant struct {
 	rings   []string // bells it may ring; everybody may ring BellComponent
-	listens []string // bells it may listen for
+	listens []string // bells it may listen for; everybody may listen for BellProven
 	appends []string // stream subjects it may append to
 	tails   []string // streams it may read
 }
@@ -68,7 +68,7 @@ func permissions(user string) *server.Permissions {
 	}
 	return &server.Permissions{
 		Publish:   &server.SubjectPermission{Allow: publish},
-		Subscribe: &server.SubjectPermission{Allow: append(slices.Clone(g.listens), inbox(user)+".>")},
+		Subscribe: &server.SubjectPermission{Allow: slices.Concat(g.listens, []string{hoist.BellProven + "*", inbox(user) + ".>"})},
 	}
 }
 

@@ -147,7 +147,7 @@ func (s *Seed) register(ctx context.Context) {
 	defer bus.Close()
 	s.db.KeepRegistered(ctx, bus, postgres.Registration{
 		ID: hoist.NewID(), Type: "blobs", Address: loopback(s.state.BlobPort), Version: s.cfg.Version,
-	})
+	}, func() {})
 }
 
 func (s *Seed) databaseURL(component string) string {

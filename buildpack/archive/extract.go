@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
@@ -164,7 +165,7 @@ func (x *extractor) dir(name string, h *tar.Header) error {
 	} else if !st.IsDir() {
 		return fmt.Errorf("the archive has both a file and a directory %.200q", h.Name)
 	}
-	return x.root.Chmod(name, h.FileInfo().Mode().Perm()|0o700)
+	return x.root.Chmod(name, permissions(h)|0o700)
 }
 
 func (x *extractor) file(name string, h *tar.Header, body io.Reader) error {
@@ -184,7 +185,7 @@ func (x *extractor) file(name string, h *tar.Header, body io.Reader) error {
 	if x.size += n; n > left {
 		return fmt.Errorf("the archive unpacks to more than %d MB", x.limits.Size>>20)
 	}
-	if err := f.Chmod(h.FileInfo().Mode().Perm()); err != nil {
+	if err := f.Chmod(permissions(h)); err != nil {
 		return err
 	}
 	if h.ModTime.After(time.Unix(0, 0)) && h.ModTime.Before(time.Unix(1<<33, 0)) {
@@ -213,3 +214,7 @@ func Root(dir string) (string, error) {
 	}
 	return dir, nil
 }
+
+// permissions are those of an entry without write access for others, as under
+// the usual umask: git archive and GNU tar write different ones for one commit.
+func permissions(h *tar.Header) fs.FileMode { return h.FileInfo().Mode().Perm() &^ 0o022 }

@@ -28,7 +28,7 @@ func init() {
 				DB: g.DB, Bus: g.Bus, Blobs: g.Blobs, Public: g.Public, Stack: stackName(g.env), BuiltIn: builtInBuildpacks(),
 				SigningKey: key[:], Log: g.Log,
 			})
-			return registered{server, g, hoist.ComponentAPI, l.Addr().String()}, nil
+			return registered{server, g, hoist.ComponentAPI, l.Addr().String(), nil}, nil
 		},
 	})
 }

@@ -40,7 +40,7 @@ func buildCompile(_ context.Context, g *ground) (hoist.Component, error) {
 	dial := func(ctx context.Context, listener, secret string) (io.ReadWriteCloser, error) {
 		return rendezvous.Dial(ctx, listener, secret)
 	}
-	return registered{compile.New(s, g.DB, g.Bus, g.Blobs, dial, g.Log), g, hoist.ComponentCompile, ""}, nil
+	return registered{compile.New(s, g.DB, g.Bus, g.Blobs, dial, g.Log), g, hoist.ComponentCompile, "", nil}, nil
 }
 
 func knownSize(name string) bool {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -40,6 +41,10 @@ type ground struct {
 	Public  hoist.Public
 	Log     *slog.Logger
 
+	ID        hoist.ID      // of this process, in its registration
+	Probation bool          // it starts on probation
+	Proven    chan struct{} // closed when there is no probation (any more)
+
 	closeBus func()
 }
 
@@ -70,7 +75,8 @@ func (c component) run(ctx context.Context, environ []string, log *slog.Logger) 
 }
 
 func newGround(ctx context.Context, name string, environ []string, log *slog.Logger) (_ *ground, err error) {
-	g := &ground{environ: environ, Log: log.With("component", name)}
+	g := &ground{environ: environ, Log: log.With("component", name), Proven: make(chan struct{})}
+	g.ID, g.Probation = cmp.Or(g.env("HOIST_COMPONENT_ID"), hoist.NewID()), g.env("HOIST_PROBATION") == "true"
 	g.Public = hoist.Public{Domain: g.env("HOIST_DOMAIN"), Secure: g.env("HOIST_SECURE") == "true"}
 	for name, port := range map[string]*int{
 		"HOIST_HTTP_PORT": &g.Public.HTTP, "HOIST_HTTPS_PORT": &g.Public.HTTPS,

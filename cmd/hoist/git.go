@@ -50,7 +50,7 @@ func newGit(_ context.Context, g *ground) (hoist.Component, error) {
 		HTTP:    g.listenAddr(),
 		HostKey: g.env("HOIST_SSH_HOST_KEY"),
 		Register: func(ctx context.Context, address string) {
-			g.register(ctx, hoist.ComponentGit, address)
+			g.register(ctx, hoist.ComponentGit, address, nil)
 		},
 	}), nil
 }

@@ -1,8 +1,8 @@
 package main
 
 import (
-	"cmp"
 	"context"
+	"sync"
 
 	"github.com/hoist-sh/hoist"
 	"github.com/hoist-sh/hoist/postgres"
@@ -14,7 +14,8 @@ type registered struct {
 	hoist.Component
 	g       *ground
 	name    string
-	address string // of its HTTP server; may be empty
+	address string            // of its HTTP server; may be empty
+	doors   map[string]string // its own addresses beside it
 }
 
 func (r registered) Run(ctx context.Context) error {
@@ -22,15 +23,16 @@ func (r registered) Run(ctx context.Context) error {
 	gone := make(chan struct{})
 	go func() {
 		defer close(gone)
-		r.g.register(row, r.name, r.address)
+		r.g.register(row, r.name, r.address, r.doors)
 	}()
 	defer func() { cancel(); <-gone }()
 	return r.Component.Run(ctx)
 }
 
-// register keeps a row for a component until ctx ends.
-func (g *ground) register(ctx context.Context, name, address string) {
+// register keeps a row for a component until ctx ends, and opens the gate
+// when it has proven itself.
+func (g *ground) register(ctx context.Context, name, address string, doors map[string]string) {
 	g.DB.KeepRegistered(ctx, g.Bus, postgres.Registration{
-		ID: cmp.Or(g.env("HOIST_COMPONENT_ID"), hoist.NewID()), Type: name, Address: address, Version: version(),
-	})
+		ID: g.ID, Type: name, Address: address, Doors: doors, Version: version(), Probation: g.Probation,
+	}, sync.OnceFunc(func() { close(g.Proven) }))
 }

@@ -50,7 +50,7 @@ func buildRouter(_ context.Context, g *ground) (hoist.Component, error) {
 	if err != nil {
 		return nil, err
 	}
-	return registered{r, g, hoist.ComponentRouter, cfg.Status.Addr().String()}, nil
+	return registered{r, g, hoist.ComponentRouter, cfg.Status.Addr().String(), nil}, nil
 }
 
 // openSocket returns the listener that was handed over under this name, or one

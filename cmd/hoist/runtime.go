@@ -70,7 +70,7 @@ func buildRuntime(_ context.Context, g *ground) (hoist.Component, error) {
 		Name: cmp.Or(g.env("HOIST_ENGINE"), "hoist"), Dir: filepath.Join(dir, "engine"), Network: network,
 		Runtime: g.env("HOIST_OCI_RUNTIME"), Stack: g.env("HOIST_STACK"), Binary: binary, Log: g.Log,
 	}
-	return registered{&engineRuntime{g, cfg, ociCfg}, g, hoist.ComponentRuntime, ""}, nil
+	return registered{&engineRuntime{g, cfg, ociCfg}, g, hoist.ComponentRuntime, "", nil}, nil
 }
 
 // engineRuntime is a runtime with an engine, which is made only in Run: a
