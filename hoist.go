@@ -54,3 +54,6 @@ var Components = []string{
 
 // SystemApp is the name of the platform's own app.
 const SystemApp = "hoist"
+
+// Region is the name of the only region: where the platform runs.
+const Region = "local"

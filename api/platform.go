@@ -7,8 +7,7 @@ import (
 	"github.com/hoist-sh/hoist"
 )
 
-// region is the name of the only region: where the platform runs.
-const region = "local"
+const region = hoist.Region
 
 // epoch is the age of what has always been there.
 var epoch = timestamp(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC))

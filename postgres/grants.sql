@@ -22,10 +22,7 @@ BEGIN
     ('logs',    'DELETE', 'log_sessions'),
     ('seed',    'SELECT', 'apps, releases, slugs, formation, dynos, workers, components, builds, schema_version'),
     ('seed',    'INSERT, UPDATE', 'dynos'),
-    ('seed',    'UPDATE (draining, probation)', 'workers'),
-    -- its proofs are done with an app of its own; a release that fails is rolled back
-    ('seed',    'SELECT, INSERT', 'accounts, keys, authorizations, apps, collaborators, builds, releases, log_sessions'),
-    ('seed',    'UPDATE', 'apps, releases, keys, authorizations, builds')
+    ('seed',    'UPDATE (draining)', 'workers')
   ) AS t (component, privileges, tables)
   LOOP
     IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'hoist_' || g.component) THEN

@@ -63,36 +63,38 @@ func (db *DB) ReleaseSlug(ctx context.Context, r hoist.Release) (hoist.Release, 
 }
 
 // Rollback makes a release with the slug and the config of an earlier one.
-func (db *DB) Rollback(ctx context.Context, appID, accountID hoist.ID, identity string) (hoist.Release, error) {
-	var r hoist.Release
-	err := db.tx(ctx, func(tx pgx.Tx) error {
+func (db *DB) Rollback(ctx context.Context, appID, accountID hoist.ID, identity string) (r hoist.Release, err error) {
+	err = db.tx(ctx, func(tx pgx.Tx) error {
 		if err := lockApp(ctx, tx, appID); err != nil {
 			return err
 		}
-		to, err := releaseOf(ctx, tx, appID, identity)
-		if err != nil {
-			return err
-		}
-		version := strconv.Itoa(to.Version)
-		if to.Current {
-			return hoist.Invalid("v%s is the current release; there is nothing to roll back to.", version)
-		}
-		if to.SlugID == "" {
-			return hoist.Invalid("v%s has no slug to roll back to: it was made before the first deploy.", version)
-		}
-		slug, err := slugOf(ctx, tx, appID, to.SlugID)
-		if err != nil {
-			return err
-		}
-		if _, err := tx.Exec(ctx, `UPDATE apps SET config = $2 WHERE id = $1`, appID, to.Config); err != nil {
-			return err
-		}
-		r, err = deploy(ctx, tx, hoist.Release{
-			AppID: appID, AccountID: accountID, Description: "Rollback to v" + version,
-		}, slug)
+		r, err = rollBack(ctx, tx, appID, accountID, identity)
 		return err
 	})
 	return r, err
+}
+
+// rollBack is Rollback of an app that is locked.
+func rollBack(ctx context.Context, tx pgx.Tx, appID, accountID hoist.ID, identity string) (r hoist.Release, err error) {
+	to, err := releaseOf(ctx, tx, appID, identity)
+	if err != nil {
+		return r, err
+	}
+	version := strconv.Itoa(to.Version)
+	if to.Current {
+		return r, hoist.Invalid("v%s is the current release; there is nothing to roll back to.", version)
+	}
+	if to.SlugID == "" {
+		return r, hoist.Invalid("v%s has no slug to roll back to: it was made before the first deploy.", version)
+	}
+	slug, err := slugOf(ctx, tx, appID, to.SlugID)
+	if err != nil {
+		return r, err
+	}
+	if _, err := tx.Exec(ctx, `UPDATE apps SET config = $2 WHERE id = $1`, appID, to.Config); err != nil {
+		return r, err
+	}
+	return deploy(ctx, tx, hoist.Release{AppID: appID, AccountID: accountID, Description: "Rollback to v" + version}, slug)
 }
 
 // deploy makes a release of a slug and lets the formation follow it. The app

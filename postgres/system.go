@@ -115,3 +115,36 @@ func (db *DB) DrainWorker(ctx context.Context, id hoist.ID) (dynos int, err erro
 	err = db.Pool.QueryRow(ctx, `SELECT count(*) FROM dynos WHERE worker_id = $1 AND state <> 'down'`, id).Scan(&dynos)
 	return dynos, err
 }
+
+// SetReleaseStatus writes whether a release of the system app has proven
+// itself, and for people why not.
+func (db *DB) SetReleaseStatus(ctx context.Context, release hoist.ID, status, reason string) error {
+	_, err := db.Pool.Exec(ctx, `UPDATE releases SET status = $2, reason = $3, updated_at = now() WHERE id = $1 AND (status, reason) <> ($2, $3)`,
+		release, status, reason)
+	return err
+}
+
+// RollbackSystem notes that a release of the system app failed, and makes one
+// with the slug and config of a good one if the failed one is still the current
+// release; rollback is that one's ID, else empty.
+func (db *DB) RollbackSystem(ctx context.Context, failed, good hoist.ID, reason string) (rollback hoist.ID, err error) {
+	err = db.tx(ctx, func(tx pgx.Tx) error {
+		var app, account hoist.ID
+		err := tx.QueryRow(ctx, `UPDATE releases SET status = $2, reason = $3, updated_at = now() WHERE id = $1 RETURNING app_id, account_id`,
+			failed, hoist.ReleaseFailed, reason).Scan(&app, &account)
+		if err != nil {
+			return found(err, "release")
+		}
+		if err := lockApp(ctx, tx, app); err != nil {
+			return err
+		}
+		current, err := releaseOf(ctx, tx, app, failed)
+		if err != nil || !current.Current {
+			return err
+		}
+		r, err := rollBack(ctx, tx, app, account, good)
+		rollback = r.ID
+		return err
+	})
+	return rollback, err
+}

@@ -13,6 +13,7 @@ import (
 	"github.com/hoist-sh/hoist/blob"
 	"github.com/hoist-sh/hoist/nats"
 	"github.com/hoist-sh/hoist/postgres"
+	"github.com/hoist-sh/hoist/proof"
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 )
@@ -136,18 +137,31 @@ func loopback(port int) string { return net.JoinHostPort("127.0.0.1", strconv.It
 
 // register keeps the blob store among the platform's processes, for the router.
 func (s *Seed) register(ctx context.Context) {
-	if s.cfg.BlobURL != "" {
-		return
+	if s.cfg.BlobURL == "" {
+		s.keepRegistered(ctx, "blobs", loopback(s.state.BlobPort))
 	}
-	bus, err := nats.Connect(s.natsURL(componentSeed), s.log)
+}
+
+// serveProofs is what routers are asked for in their proof.
+func (s *Seed) serveProofs(ctx context.Context) {
+	l, err := net.Listen("tcp", loopback(0))
 	if err != nil {
-		s.log.Error("bus", "err", err)
+		s.log.Error("routers cannot be proven", "err", err)
 		return
 	}
-	defer bus.Close()
-	s.db.KeepRegistered(ctx, bus, postgres.Registration{
-		ID: hoist.NewID(), Type: "blobs", Address: loopback(s.state.BlobPort), Version: s.cfg.Version,
+	go serve(ctx, l, s.system.prover.Handler(), s.log)
+	s.keepRegistered(ctx, proof.ServiceType, l.Addr().String())
+}
+
+func (s *Seed) keepRegistered(ctx context.Context, service, address string) {
+	s.db.KeepRegistered(ctx, s.system.bus, postgres.Registration{
+		ID: hoist.NewID(), Type: service, Address: address, Version: s.cfg.Version,
 	}, func() {})
+}
+
+// blobs is the blob store as a component has it.
+func (s *Seed) blobs(component string) (hoist.Blobs, error) {
+	return blob.Open(s.cfg.blobURL(s.state, component))
 }
 
 func (s *Seed) databaseURL(component string) string {

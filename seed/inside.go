@@ -5,6 +5,8 @@ import (
 	"log/slog"
 	"sync"
 	"time"
+
+	"github.com/hoist-sh/hoist"
 )
 
 // inside is a component that runs inside the seed while no dyno does its work.
@@ -18,7 +20,7 @@ type inside struct {
 }
 
 func newInside(t *task) *inside {
-	t.set(stateStopped, nil)
+	t.set(0, stateStopped, nil)
 	return &inside{task: t, change: make(chan struct{}, 1)}
 }
 
@@ -69,7 +71,16 @@ func (c *inside) keep(ctx context.Context, log *slog.Logger) {
 				}
 			}
 			stop()
-			<-done
+			// What is under way goes on. Should it be on again before that has
+			// ended, another one starts beside, but there can be only one runtime.
+			for c.task.name == hoist.ComponentRuntime || ctx.Err() != nil || !c.on() {
+				select {
+				case <-done:
+				case <-c.change:
+					continue
+				}
+				break
+			}
 			continue
 		}
 		select {

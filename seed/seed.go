@@ -18,6 +18,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/hoist-sh/hoist"
 	"github.com/hoist-sh/hoist/postgres"
 )
 
@@ -35,6 +36,8 @@ type Config struct {
 	Engine func(name, dir string, network netip.Prefix) (Engine, error)
 	// HoldAddress makes an address the machine's own.
 	HoldAddress func(netip.Addr) error
+	// Stack and Region are those of the app that proofs are done with.
+	Stack, Region string
 	// Started, if set, is called when nothing can be wrong with the settings
 	// any more: the data is ours and the ports are open.
 	Started func()
@@ -46,6 +49,7 @@ type Seed struct {
 	log        *slog.Logger
 	state      *state
 	db         *postgres.DB // for the status and the registry
+	api        *postgres.DB // as the component api, for proofs and what follows from them
 	started    time.Time
 	ground     []*task
 	components []*inside
@@ -95,6 +99,13 @@ func Run(ctx context.Context, cfg Config) (err error) {
 		return err
 	}
 	defer s.db.Close()
+	if s.api, err = postgres.Open(ctx, s.databaseURL(hoist.ComponentAPI)); err != nil {
+		return err
+	}
+	defer s.api.Close()
+	if err := s.system.proveWith(); err != nil {
+		return err
+	}
 	s.makeTasks()
 	control, err := s.listenControl()
 	if err != nil {
@@ -112,6 +123,10 @@ func Run(ctx context.Context, cfg Config) (err error) {
 	s.log.Info("seed stopped; the dynos go on")
 	return nil
 }
+
+// stopLimit is how long what is under way in components may go on when the seed
+// is stopped.
+const stopLimit = 20 * time.Second
 
 // run keeps everything running until ctx ends, then ends the components
 // before the ground they stand on.
@@ -133,13 +148,14 @@ func (s *Seed) run(ctx context.Context) {
 	}
 	components.Go(func() { s.system.run(ctx) })
 	components.Go(func() { s.register(ctx) })
+	components.Go(func() { s.serveProofs(ctx) })
 	components.Go(func() { s.renewCerts(ctx) })
 	<-ctx.Done()
 	s.log.Info("stopping")
-	if !waitFor(&components, 30*time.Second) {
+	if !waitFor(&components, stopLimit) {
 		for _, t := range s.components {
 			if t.task.status().State != stateStopped {
-				s.log.Warn("did not end within 30 s", "task", t.task.name)
+				s.log.Warn("did not end in time", "task", t.task.name)
 			}
 		}
 	}
@@ -179,7 +195,11 @@ func (s *Seed) makeTasks() {
 	for _, name := range s.cfg.Components {
 		s.components = append(s.components, newInside(&task{name: name, run: func(ctx context.Context, ready func()) error {
 			ready()
-			return s.cfg.RunComponent(ctx, name, Environ(s.cfg.Settings, s.state, name), s.log)
+			env := Environ(s.cfg.Settings, s.state, name)
+			if name != hoist.ComponentRuntime && s.cfg.Tuning["HOIST_DRAIN"] == "" {
+				env = append(env, "HOIST_DRAIN="+drain.String()) // when dynos take over
+			}
+			return s.cfg.RunComponent(ctx, name, env, s.log)
 		}}))
 	}
 }

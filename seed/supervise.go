@@ -24,6 +24,7 @@ type task struct {
 	run  func(ctx context.Context, ready func()) error
 
 	mu       sync.Mutex
+	keeps    int // counts keep's calls: what an earlier one still says is not the state
 	state    string
 	since    time.Time // since when state holds
 	restarts int
@@ -41,12 +42,16 @@ const (
 
 // keep runs the task until ctx ends.
 func (t *task) keep(ctx context.Context, log *slog.Logger) {
-	defer t.set(stateStopped, nil)
+	t.mu.Lock()
+	t.keeps++
+	nth := t.keeps
+	t.mu.Unlock()
+	defer t.set(nth, stateStopped, nil)
 	backoff := firstBackoff
 	for {
 		started := time.Now()
-		t.set(stateStarting, nil)
-		err := t.once(ctx)
+		t.set(nth, stateStarting, nil)
+		err := t.once(ctx, nth)
 		if ctx.Err() != nil {
 			return
 		}
@@ -57,7 +62,7 @@ func (t *task) keep(ctx context.Context, log *slog.Logger) {
 			backoff = firstBackoff
 		}
 		log.Error("starting again", "task", t.name, "after", backoff, "err", err)
-		t.set(stateDown, err)
+		t.set(nth, stateDown, err)
 		select {
 		case <-ctx.Done():
 			return
@@ -68,7 +73,7 @@ func (t *task) keep(ctx context.Context, log *slog.Logger) {
 }
 
 // once runs the task; a panic is an error like others.
-func (t *task) once(ctx context.Context) (err error) {
+func (t *task) once(ctx context.Context, nth int) (err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer func() {
@@ -76,13 +81,16 @@ func (t *task) once(ctx context.Context) (err error) {
 			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
 		}
 	}()
-	return t.run(ctx, func() { t.set(stateUp, nil) })
+	return t.run(ctx, func() { t.set(nth, stateUp, nil) })
 }
 
-// set notes a change, and the error that was its cause.
-func (t *task) set(state string, err error) {
+// set notes a change in the nth keep, and the error that was its cause.
+func (t *task) set(nth int, state string, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if nth != t.keeps {
+		return
+	}
 	t.state, t.since = state, time.Now()
 	if err != nil {
 		t.restarts++

@@ -10,7 +10,6 @@ import (
 	"log/slog"
 	"maps"
 	"os"
-	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -19,6 +18,7 @@ import (
 
 	"github.com/hoist-sh/hoist"
 	"github.com/hoist-sh/hoist/nats"
+	"github.com/hoist-sh/hoist/proof"
 )
 
 // Engine runs the platform's own dynos.
@@ -29,7 +29,8 @@ type Engine interface {
 
 const (
 	systemTick  = 500 * time.Millisecond
-	proofLimit  = 60 * time.Second // for a new dyno to prove itself, while the ground is there
+	proofLimit  = 60 * time.Second // for a new dyno, and then for the whole, to prove itself, while the ground is there
+	overlap     = time.Second      // for others to learn of a proven dyno, before the old one stops
 	rescueAfter = 20 * time.Second // without a proven dyno the seed does a component's work itself
 	maxCrashes  = 3                // of a release's dynos before their proof
 )
@@ -43,6 +44,23 @@ type desired struct {
 	Slug      string             `json:"slug"` // SHA-256, and the name of the local file
 	Config    map[string]string  `json:"config"`
 	Formation map[string]process `json:"formation"`
+	// As is the release of which this one, a rollback by the seed, is a copy:
+	// what runs of that one runs on.
+	As *sameAs `json:"as,omitempty"`
+}
+
+// sameAs is a release.
+type sameAs struct {
+	ReleaseID hoist.ID `json:"release_id"`
+	Version   int      `json:"version"`
+}
+
+// code is the release whose dynos run, which is another one after a rollback.
+func (d *desired) code() sameAs {
+	if d.As != nil {
+		return *d.As
+	}
+	return sameAs{d.ReleaseID, d.Version}
 }
 
 type process struct {
@@ -58,6 +76,7 @@ type systemState struct {
 	Next   *desired            `json:"next,omitempty"` // the app's current release
 	Failed map[hoist.ID]string `json:"failed"`         // releases that did not prove themselves, and why
 	Proven map[hoist.ID]bool   `json:"proven"`         // dynos
+	Same   map[hoist.ID]sameAs `json:"same,omitempty"` // releases that are rollbacks by the seed
 }
 
 // wanted is the current release or, if that failed, the last good one with the
@@ -80,6 +99,23 @@ func (s *systemState) wanted() *desired {
 	return &back
 }
 
+func (s *systemState) makeMaps() {
+	if s.Proven == nil {
+		s.Proven = map[hoist.ID]bool{}
+	}
+	if s.Failed == nil {
+		s.Failed = map[hoist.ID]string{}
+	}
+	if s.Same == nil {
+		s.Same = map[hoist.ID]sameAs{}
+	}
+}
+
+// good reports whether a release is the last good one.
+func (s *systemState) good(d *desired) bool {
+	return s.Good != nil && d != nil && s.Good.code().ReleaseID == d.code().ReleaseID
+}
+
 // system runs the platform's own app: one loop makes its dynos equal to what
 // its release and formation ask for, and has the seed do a component's work as
 // long as no dyno does.
@@ -88,6 +124,7 @@ type system struct {
 	log    *slog.Logger
 	engine Engine // nil before there is an app
 	bus    *nats.Bus
+	prover *proof.Prover
 	kick   chan struct{}
 
 	mu        sync.Mutex
@@ -96,6 +133,8 @@ type system struct {
 	crashes   map[string]int       // in a row, by component
 	startAt   map[string]time.Time // not before
 	provenAt  map[string]time.Time // a proven dyno was seen
+	chain     trial                // of the whole, when all dynos have proven themselves
+	noted     map[hoist.ID]string  // states of releases that are in the database
 	lastSlot  int                  // of a runtime that died: its successor is the same worker
 	savedText string
 	shown     atomic.Pointer[SystemStatus]
@@ -103,7 +142,7 @@ type system struct {
 
 func newSystem(s *Seed) (*system, error) {
 	y := &system{seed: s, log: s.log.With("app", hoist.SystemApp), kick: make(chan struct{}, 1),
-		dynos: map[hoist.ID]*systemDyno{}, crashes: map[string]int{}, startAt: map[string]time.Time{}, provenAt: map[string]time.Time{}}
+		dynos: map[hoist.ID]*systemDyno{}, crashes: map[string]int{}, startAt: map[string]time.Time{}, provenAt: map[string]time.Time{}, noted: map[hoist.ID]string{}}
 	text, err := os.ReadFile(y.file())
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -115,14 +154,7 @@ func newSystem(s *Seed) (*system, error) {
 			y.state = systemState{}
 		}
 	}
-	for _, m := range []*map[hoist.ID]bool{&y.state.Proven} {
-		if *m == nil {
-			*m = map[hoist.ID]bool{}
-		}
-	}
-	if y.state.Failed == nil {
-		y.state.Failed = map[hoist.ID]string{}
-	}
+	y.state.makeMaps()
 	if y.bus, err = nats.Connect(s.natsURL(componentSeed), s.log); err != nil {
 		return nil, err
 	}
@@ -222,67 +254,18 @@ func (y *system) look(ctx context.Context) {
 	}
 	y.reap(ctx)
 	y.prove(ctx, there)
-	all := true
+	all := want != nil
 	for _, c := range hoist.Components {
 		all = y.adjust(ctx, c, want) && all
 	}
-	if all && want != nil && want == y.state.Next && len(y.dynos) > 0 && !reflect.DeepEqual(y.state.Good, want) {
-		y.log.Info("the release has proved itself", "version", want.Version)
-		y.state.Good = want
+	if all {
+		all = y.conclude(ctx, want)
 	}
 	y.save(ctx, want)
+	if there {
+		y.note(ctx, all && want == y.state.Next)
+	}
 	y.show(want, all)
-}
-
-// refresh reads what shall run; while the database is away that stays.
-func (y *system) refresh(ctx context.Context) (there bool) {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
-	defer cancel()
-	r, err := y.seed.db.SystemRelease(ctx)
-	if errors.Is(err, hoist.ErrNotFound) {
-		return true
-	}
-	if err != nil {
-		return false
-	}
-	d := &desired{AppID: r.AppID, ReleaseID: r.ReleaseID, Version: r.Version, Commit: r.Slug.Commit, Slug: r.Slug.SHA256,
-		Config: r.Config, Formation: map[string]process{}}
-	for _, p := range r.Formation {
-		if slices.Contains(hoist.Components, p.Type) {
-			d.Formation[p.Type] = process{p.Command, p.Quantity, p.Size}
-		}
-	}
-	if reflect.DeepEqual(d, y.state.Next) {
-		return true
-	}
-	if err := y.fetch(ctx, r.Slug); err != nil {
-		y.log.Error("slug", "release", d.Version, "err", err)
-		return true
-	}
-	if y.state.Next != nil && y.state.Next.ReleaseID == d.ReleaseID {
-		delete(y.state.Failed, d.ReleaseID) // somebody asks again
-	}
-	clear(y.crashes)
-	clear(y.startAt)
-	y.state.Next = d
-	return true
-}
-
-// fail gives a release up.
-func (y *system) fail(d *systemDyno, why string) {
-	next := y.state.Next
-	if next == nil || d.ReleaseID != next.ReleaseID || y.state.Good != nil && y.state.Good.ReleaseID == next.ReleaseID || y.state.Failed[next.ReleaseID] != "" {
-		return
-	}
-	text := fmt.Sprintf("Release v%d did not prove itself: %s: %s.", next.Version, d.Name(), why)
-	if y.state.Good != nil {
-		text += fmt.Sprintf(" The platform stays on v%d.", y.state.Good.Version)
-	} else {
-		text += " The seed goes on by itself."
-	}
-	y.state.Failed[next.ReleaseID] = text
-	y.log.Error(text)
-	y.say(d, "heroku", text)
 }
 
 // adjust makes one process type as it shall be, and reports whether it is.
@@ -326,7 +309,7 @@ func (y *system) adjust(ctx context.Context, c string, want *desired) bool {
 	for _, id := range stop {
 		y.stop(ctx, y.dynos[id])
 	}
-	return len(start) == 0 && len(stop) == 0 && len(members) == p.Quantity && settled(p.Quantity, members)
+	return len(start) == 0 && len(stop) == 0 && settled(p.Quantity, members)
 }
 
 func (y *system) backOff(c string) {

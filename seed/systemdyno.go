@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -18,7 +17,6 @@ import (
 	"time"
 
 	"github.com/hoist-sh/hoist"
-	"github.com/hoist-sh/hoist/blob"
 	"github.com/hoist-sh/hoist/postgres"
 )
 
@@ -31,6 +29,8 @@ type systemDyno struct {
 	since  time.Time // started, or the ground came back
 	asked  bool      // to be replaced, by a person
 	stopBy time.Time
+	trial  trial     // its proof
+	passed time.Time // it
 	wrote  hoist.DynoWant
 	ended  chan hoist.Exit
 }
@@ -40,12 +40,9 @@ func (d *systemDyno) stopping() bool { return !d.stopBy.IsZero() }
 // keptIn is where a dyno finds the directory that it may write to.
 const keptIn = "/var/lib/hoist"
 
-// graces are how long a component may take to finish what is under way.
-var graces = map[string]time.Duration{
-	hoist.ComponentRouter: 75 * time.Second, hoist.ComponentRuntime: 6 * time.Minute,
-	hoist.ComponentGit: 20 * time.Minute, hoist.ComponentCompile: 2 * time.Minute,
-	hoist.ComponentAPI: 40 * time.Second, hoist.ComponentLogs: 20 * time.Second,
-}
+// drain is how long a component that was replaced may finish what is under way:
+// a push that waits for its build, somebody who reads a log or is attached.
+const drain = time.Hour
 
 // open makes the engine and takes over the dynos that run.
 func (y *system) open(ctx context.Context) error {
@@ -105,7 +102,7 @@ func (y *system) fetch(ctx context.Context, slug hoist.Slug) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return err
 	}
-	blobs, err := blob.Open(y.seed.cfg.blobURL(y.seed.state, hoist.ComponentRuntime))
+	blobs, err := y.seed.blobs(hoist.ComponentRuntime)
 	if err != nil {
 		return err
 	}
@@ -175,16 +172,18 @@ func (y *system) environ(c string, want *desired) (map[string]string, error) {
 		env[name] = value
 	}
 	if c == hoist.ComponentRuntime {
-		env["HOIST_DRAIN_ON_STOP"] = "true"
+		env["HOIST_DRAIN_ON_STOP"], env["HOIST_DRAIN_LIMIT"] = "true", drain.String()
+	} else {
+		env["HOIST_DRAIN"] = drain.String()
 	}
 	env["HOIST_SLUG_COMMIT"] = want.Commit
-	env["HOIST_RELEASE_VERSION"] = "v" + strconv.Itoa(want.Version)
+	env["HOIST_RELEASE_VERSION"] = "v" + strconv.Itoa(want.code().Version)
 	return env, nil
 }
 
 // digestOf names all that a dyno is started with.
 func digestOf(want *desired, p process, env map[string]string) string {
-	text, _ := json.Marshal([]any{want.ReleaseID, want.Slug, p.Command, p.Size, env})
+	text, _ := json.Marshal([]any{want.code().ReleaseID, want.Slug, p.Command, p.Size, env})
 	sum := sha256.Sum256(text)
 	return hex.EncodeToString(sum[:8])
 }
@@ -202,7 +201,7 @@ func (y *system) members(c string, want *desired) (list []member) {
 	for _, d := range y.dynos {
 		if d.Type == c {
 			list = append(list, member{id: d.ID, number: d.Number, current: d.digest == digest && !d.asked,
-				proven: y.state.Proven[d.ID], stopping: d.stopping()})
+				proven: y.state.Proven[d.ID] && time.Since(d.passed) > overlap, stopping: d.stopping()})
 		}
 	}
 	return list
@@ -234,6 +233,9 @@ func (y *system) start(ctx context.Context, c string, number int, want *desired)
 		Type: c, Number: number, Size: p.Size, Command: p.Command, Restarts: y.crashes[c],
 		Env: map[string]string{"slug": y.slugFile(want.Slug)}}
 	env["HOIST_COMPONENT_ID"], env["DYNO"] = d.ID, d.Name()
+	if !y.state.good(want) {
+		env["HOIST_PROBATION"] = "true"
+	}
 	grants := &hoist.Grants{HostNetwork: true}
 	dir := filepath.Join(y.seed.cfg.file("system"), c) // the seed's own has other owners
 	size := hoist.Size{Disk: 1 << 30}
@@ -273,12 +275,12 @@ func (y *system) start(ctx context.Context, c string, number int, want *desired)
 	}
 	begin, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
-	y.say(d, "heroku", fmt.Sprintf("Starting process with command `%s`", d.Command))
+	y.say(d.AppID, d.Name(), "heroku", fmt.Sprintf("Starting process with command `%s`", d.Command))
 	err = y.engine.Start(begin, hoist.ContainerSpec{ID: d.ID, Name: d.Name(), SlugPath: d.Env["slug"], Command: d.Command, Env: env,
 		Size: size, Grants: grants,
 		Labels: map[string]string{"dyno": string(text), "digest": d.digest, "slot": strconv.Itoa(d.slot)}})
 	if err != nil {
-		y.fail(d, err.Error())
+		y.fail(d.Name(), err.Error())
 		return err
 	}
 	list, _ := y.engine.List(ctx)
@@ -330,7 +332,7 @@ func giveDir(dir string, ids uint32) error {
 // watch takes a dyno's lines to the app's log until it ends.
 func (y *system) watch(ctx context.Context, d *systemDyno) {
 	exit, err := y.engine.Watch(ctx, d.ID, func(line []byte) {
-		if !y.say(d, "app", string(line)) {
+		if !y.say(d.AppID, d.Name(), "app", string(line)) {
 			y.log.Info(string(line), "dyno", d.Name())
 		}
 	})
@@ -343,16 +345,17 @@ func (y *system) watch(ctx context.Context, d *systemDyno) {
 	}
 }
 
-func (y *system) say(d *systemDyno, source, text string) bool {
-	data, err := json.Marshal(hoist.LogLine{Time: time.Now(), Source: source, Dyno: d.Name(), Text: text})
-	return err == nil && y.bus.Append(hoist.StreamLogs+d.AppID, data)
+// say writes a line to the app's log, as a dyno's or of another source.
+func (y *system) say(app hoist.ID, dyno, source, text string) bool {
+	data, err := json.Marshal(hoist.LogLine{Time: time.Now(), Source: source, Dyno: dyno, Text: text})
+	return err == nil && y.bus.Append(hoist.StreamLogs+app, data)
 }
 
 // stop asks a dyno to finish and end.
 func (y *system) stop(ctx context.Context, d *systemDyno) {
 	y.log.Info("stopping", "dyno", d.Name(), "release", d.Version)
-	y.say(d, "heroku", "Stopping process with SIGTERM")
-	d.stopBy, d.State, d.Want = time.Now().Add(graces[d.Type]), hoist.DynoStopping, hoist.WantDown
+	y.say(d.AppID, d.Name(), "heroku", "Stopping process with SIGTERM")
+	d.stopBy, d.State, d.Want = time.Now().Add(drain+time.Minute), hoist.DynoStopping, hoist.WantDown
 	if err := y.engine.Signal(ctx, d.ID, int(syscall.SIGTERM)); err != nil {
 		y.log.Error("signal", "dyno", d.Name(), "err", err)
 	}
@@ -364,7 +367,7 @@ func (y *system) reap(ctx context.Context) {
 		select {
 		case exit := <-d.ended:
 			y.log.Info("ended", "dyno", d.Name(), "release", d.Version, "code", exit.Code, "stopping", d.stopping())
-			y.say(d, "heroku", fmt.Sprintf("Process exited with status %d", exit.Code))
+			y.say(d.AppID, d.Name(), "heroku", fmt.Sprintf("Process exited with status %d", exit.Code))
 			if err := y.engine.Remove(ctx, id); err != nil {
 				y.log.Error("remove", "dyno", d.Name(), "err", err)
 			}
@@ -375,7 +378,7 @@ func (y *system) reap(ctx context.Context) {
 			y.backOff(d.Type)
 			y.lastSlot = d.slot
 			if !y.state.Proven[id] && y.crashes[d.Type] >= maxCrashes {
-				y.fail(d, fmt.Sprintf("it exited with status %d", exit.Code))
+				y.fail(d.Name(), fmt.Sprintf("it exited with status %d", exit.Code))
 			}
 		default:
 			if d.stopping() && time.Now().After(d.stopBy) {
@@ -383,71 +386,6 @@ func (y *system) reap(ctx context.Context) {
 			}
 		}
 	}
-}
-
-// prove looks which of the new dynos do their work: they are registered, wait
-// for nothing, and answer. Only time in which the ground is there counts.
-func (y *system) prove(ctx context.Context, there bool) {
-	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
-	defer cancel()
-	registered, err := y.seed.db.Registrations(ctx)
-	if err != nil || !there {
-		for _, d := range y.dynos {
-			d.since = time.Now()
-		}
-		return
-	}
-	for _, d := range y.dynos {
-		if d.stopping() {
-			continue
-		}
-		if y.state.Proven[d.ID] {
-			if time.Since(d.since) > time.Minute {
-				y.crashes[d.Type] = 0
-			}
-			continue
-		}
-		why := y.lacks(ctx, d, registered)
-		if why == "" {
-			y.state.Proven[d.ID] = true
-			d.State = hoist.DynoUp
-			y.log.Info("proven", "dyno", d.Name(), "release", d.Version, "after", time.Since(d.since).Round(10*time.Millisecond))
-			y.say(d, "heroku", "State changed from starting to up")
-		} else if time.Since(d.since) > proofLimit {
-			y.fail(d, why)
-			y.backOff(d.Type)
-			y.stop(ctx, d)
-		}
-	}
-}
-
-// lacks is what a dyno's proof still lacks.
-func (y *system) lacks(ctx context.Context, d *systemDyno, registered []postgres.Registration) string {
-	i := slices.IndexFunc(registered, func(r postgres.Registration) bool { return r.ID == d.ID })
-	if i < 0 {
-		return "it has not registered itself"
-	}
-	r := registered[i]
-	if r.WaitsFor != "" {
-		return "it waits for " + r.WaitsFor
-	}
-	if r.Address != "" {
-		conn, err := (&net.Dialer{Timeout: time.Second}).DialContext(ctx, "tcp", r.Address)
-		if err != nil {
-			return "it does not answer: " + err.Error()
-		}
-		conn.Close()
-	}
-	if d.Type == hoist.ComponentRuntime {
-		id, _ := os.ReadFile(filepath.Join(y.seed.cfg.workerDir(d.slot), "worker"))
-		seen, err := y.seed.db.Workers(ctx)
-		if err != nil || !slices.ContainsFunc(seen, func(w hoist.Worker) bool {
-			return w.ID == strings.TrimSpace(string(id)) && !w.Draining && time.Since(w.SeenAt) < 5*time.Second
-		}) {
-			return "it offers no room for dynos"
-		}
-	}
-	return ""
 }
 
 // saveRows writes the dynos' rows, and reads what people want of them.

@@ -142,6 +142,8 @@ func (c *seedCommand) run(cmd *cobra.Command, _ []string) error {
 		Started:      started,
 		Engine:       systemEngine(settings, out),
 		HoldAddress:  oci.HoldAddress,
+		Stack:        stackName(os.Getenv),
+		Region:       hoist.Region,
 	})
 }
 

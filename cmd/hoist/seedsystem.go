@@ -29,7 +29,7 @@ func (c *seedCommand) systemCommand() *cobra.Command {
 				return err
 			}
 			defer db.Close()
-			made, err := db.MakeSystemApp(cmd.Context(), args[0], stackName(os.Getenv), "local")
+			made, err := db.MakeSystemApp(cmd.Context(), args[0], stackName(os.Getenv), hoist.Region)
 			if err != nil {
 				return err
 			}

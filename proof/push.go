@@ -1,0 +1,153 @@
+package proof
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/hoist-sh/hoist"
+)
+
+// git takes a push by each of its doors, the second with what the first said it has.
+func (p *Prover) git(ctx context.Context, w *world, d Process) error {
+	if d.Doors["ssh"] == "" {
+		return errors.New("it has no door for SSH")
+	}
+	commit, err := p.push(ctx, w, "http://proof:"+w.token+"@"+d.Address+"/"+appName+".git")
+	if err != nil {
+		return fmt.Errorf("over HTTP: %w", err)
+	}
+	if err := p.released(ctx, w, commit); err != nil {
+		return err
+	}
+	door := "ssh://git@" + d.Doors["ssh"] + "/" + appName + ".git"
+	has, err := p.run(ctx, w, "", "ls-remote", door, "refs/heads/main")
+	if err != nil {
+		return fmt.Errorf("over SSH: %w", err)
+	}
+	if !strings.HasPrefix(has, commit) {
+		return fmt.Errorf("it took commit %.12s over HTTP and has %.12s over SSH", commit, has)
+	}
+	if commit, err = p.push(ctx, w, door); err != nil {
+		return fmt.Errorf("over SSH: %w", err)
+	}
+	return p.released(ctx, w, commit)
+}
+
+// released sees that a commit is what the app's newest release with a slug is of.
+func (p *Prover) released(ctx context.Context, w *world, commit string) error {
+	builds, err := p.cfg.DB.Builds(ctx, w.app.ID)
+	if err != nil {
+		return err
+	}
+	for _, b := range builds {
+		if b.SourceVersion == commit && b.ReleaseID != "" {
+			return nil
+		}
+	}
+	return fmt.Errorf("it took commit %.12s, but there is no release of it", commit)
+}
+
+// push makes a commit and pushes it.
+func (p *Prover) push(ctx context.Context, w *world, url string) (commit string, err error) {
+	dir, err := os.MkdirTemp(p.cfg.Dir, "push")
+	if err != nil {
+		return "", err
+	}
+	defer os.RemoveAll(dir)
+	for name, text := range map[string]string{"Procfile": procfile, nonce: hoist.NewSecret()} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			return "", err
+		}
+	}
+	for _, args := range [][]string{{"init", "-q", "-b", "main"}, {"add", "."}, {"commit", "-q", "-m", "Proof"}, {"push", "-q", "-f", url, "main"}} {
+		if _, err := p.run(ctx, w, dir, args...); err != nil {
+			return "", err
+		}
+	}
+	return p.run(ctx, w, dir, "rev-parse", "HEAD")
+}
+
+// run runs git, with nothing of this machine's settings.
+func (p *Prover) run(ctx context.Context, w *world, dir string, args ...string) (string, error) {
+	cmd := exec.CommandContext(ctx, "git", args...)
+	cmd.Dir, cmd.WaitDelay = dir, time.Second
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + p.cfg.Dir, "GIT_CONFIG_NOSYSTEM=1", "GIT_TERMINAL_PROMPT=0",
+		"GIT_AUTHOR_NAME=hoist", "GIT_AUTHOR_EMAIL=" + email, "GIT_COMMITTER_NAME=hoist", "GIT_COMMITTER_EMAIL=" + email,
+		"GIT_SSH_COMMAND=ssh -F none -q -i " + w.key + " -o IdentitiesOnly=yes -o BatchMode=yes -o ConnectTimeout=10" +
+			" -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null"}
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("git %s failed: %s", args[0], told(strings.ReplaceAll(string(out), w.token, "…"), err))
+	}
+	return strings.TrimSpace(string(out)), nil
+}
+
+// told is the reason among what git said: a refusal's lines, or the last.
+func told(out string, err error) string {
+	var lines, refusals []string
+	for line := range strings.Lines(out) {
+		line = strings.TrimSpace(strings.TrimPrefix(strings.TrimSpace(line), "remote:"))
+		if text, ok := strings.CutPrefix(line, "!"); ok {
+			refusals = append(refusals, strings.TrimSpace(text))
+		} else if line != "" {
+			lines = append(lines, line)
+		}
+	}
+	switch {
+	case len(refusals) > 0:
+		return strings.Join(refusals, " ")
+	case len(lines) > 0:
+		return lines[len(lines)-1]
+	}
+	return err.Error()
+}
+
+// Chain asks the platform as a whole, by its public doors: a request, the API,
+// and the next push, compiled, released and run.
+func (p *Prover) Chain(ctx context.Context) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, attemptLimit, fmt.Errorf("no end within %s", attemptLimit))
+	defer cancel()
+	w, err := p.world(ctx)
+	if err != nil {
+		return err
+	}
+	at := func(port int) string { return net.JoinHostPort(p.cfg.Host, strconv.Itoa(port)) }
+	if err := p.askRouter(ctx, "http", at(p.cfg.Public.HTTP)); err != nil {
+		return fmt.Errorf("a request: %w", err)
+	}
+	if err := p.askAPI(ctx, w, client(at(p.cfg.Public.HTTP)), "http://api."+p.cfg.Public.Domain); err != nil {
+		return fmt.Errorf("the API: %w", err)
+	}
+	commit, err := p.push(ctx, w, "ssh://git@"+at(p.cfg.Public.SSH)+"/"+appName+".git")
+	if err == nil {
+		err = p.released(ctx, w, commit)
+	}
+	if err != nil {
+		return fmt.Errorf("the next push: %w", err)
+	}
+	return nil
+}
+
+// lineReader returns the lines of r, one with each call.
+func lineReader(r io.Reader) func() (string, error) {
+	lines := bufio.NewScanner(r)
+	return func() (string, error) {
+		if lines.Scan() {
+			return lines.Text(), nil
+		}
+		if lines.Err() != nil {
+			return "", lines.Err()
+		}
+		return "", io.EOF
+	}
+}

@@ -1,0 +1,185 @@
+package seed
+
+import (
+	"context"
+	"errors"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/hoist-sh/hoist"
+	"github.com/hoist-sh/hoist/postgres"
+	"github.com/hoist-sh/hoist/proof"
+)
+
+// trial is a proof that goes on beside the loop, tried until it succeeds.
+type trial struct {
+	mu     sync.Mutex
+	cancel context.CancelFunc
+	since  time.Time
+	err    error // of the last attempt
+	passed bool
+}
+
+// look starts the trial unless it goes on, and reports how it stands. The
+// error is the last attempt's, if there was one.
+func (t *trial) look(ctx context.Context, wake func(), try func(context.Context) error) (passed bool, err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.cancel == nil {
+		ctx, t.cancel = context.WithCancel(ctx)
+		t.since, t.err, t.passed = time.Now(), nil, false
+		go t.run(ctx, wake, try)
+	}
+	return t.passed, t.err
+}
+
+func (t *trial) run(ctx context.Context, wake func(), try func(context.Context) error) {
+	for ctx.Err() == nil {
+		err := try(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		t.mu.Lock()
+		t.passed, t.err = err == nil, err
+		t.mu.Unlock()
+		wake()
+		if err == nil {
+			return
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(time.Second):
+		}
+	}
+}
+
+// stop ends the trial; look begins another one.
+func (t *trial) stop() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.cancel != nil {
+		t.cancel()
+		t.cancel = nil
+	}
+}
+
+// lasts is how long the trial has gone on.
+func (t *trial) lasts() time.Duration {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return time.Since(t.since)
+}
+
+// proveWith makes the prover, with what the component api has of the ground.
+func (y *system) proveWith() error {
+	blobs, err := y.seed.blobs(hoist.ComponentAPI)
+	if err != nil {
+		return err
+	}
+	cfg := &y.seed.cfg
+	host := cfg.Listen
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	y.prover = proof.New(proof.Config{DB: y.seed.api, Bus: y.bus, Blobs: blobs, Public: cfg.Public(), Host: host,
+		Stack: cfg.Stack, Region: cfg.Region, Dir: cfg.file("proof"), Log: y.log})
+	return nil
+}
+
+// prove looks which of the new dynos do their work. Those of a release that is
+// known to be good only have to be there; others are given a task. Only time in
+// which the ground is there counts.
+func (y *system) prove(ctx context.Context, there bool) {
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	registered, err := y.seed.db.Registrations(ctx)
+	if err != nil || !there {
+		for _, d := range y.dynos {
+			d.since = time.Now()
+			d.trial.stop()
+		}
+		return
+	}
+	for _, d := range y.dynos {
+		if d.stopping() {
+			d.trial.stop()
+			continue
+		}
+		if y.state.Proven[d.ID] {
+			if time.Since(d.since) > time.Minute {
+				y.crashes[d.Type] = 0
+			}
+			continue
+		}
+		why := y.lacks(ctx, d, registered)
+		if why == "" {
+			y.state.Proven[d.ID] = true
+			d.State, d.passed = hoist.DynoUp, time.Now()
+			y.log.Info("proven", "dyno", d.Name(), "release", d.Version, "after", time.Since(d.since).Round(10*time.Millisecond))
+			y.say(d.AppID, d.Name(), "heroku", "State changed from starting to up")
+		} else if time.Since(d.since) > proofLimit {
+			y.fail(d.Name(), why)
+			y.backOff(d.Type)
+			y.stop(ctx, d)
+		}
+	}
+}
+
+// lacks is what a dyno's proof still lacks.
+func (y *system) lacks(ctx context.Context, d *systemDyno, registered []postgres.Registration) string {
+	i := slices.IndexFunc(registered, func(r postgres.Registration) bool { return r.ID == d.ID })
+	if i < 0 {
+		return "it has not registered itself"
+	}
+	r := registered[i]
+	if r.WaitsFor != "" {
+		return "it waits for " + r.WaitsFor
+	}
+	if r.Address != "" {
+		conn, err := (&net.Dialer{Timeout: time.Second}).DialContext(ctx, "tcp", r.Address)
+		if err != nil {
+			return "it does not answer: " + err.Error()
+		}
+		conn.Close()
+	}
+	process := proof.Process{ID: d.ID, Type: d.Type, Address: r.Address, Doors: r.Doors}
+	if d.Type == hoist.ComponentRuntime {
+		if process.Worker = y.worker(ctx, d); process.Worker == "" {
+			return "it offers no room for dynos"
+		}
+	}
+	if !r.Probation {
+		return ""
+	}
+	passed, err := d.trial.look(y.seed.ctx, y.wake, func(ctx context.Context) error { return y.prover.Prove(ctx, process) })
+	switch {
+	case err != nil:
+		return err.Error()
+	case !passed:
+		return "its proof goes on"
+	}
+	if err := y.seed.db.EndProbation(ctx, d.ID); err != nil && !errors.Is(err, hoist.ErrNotFound) {
+		return "the end of its probation cannot be written: " + err.Error()
+	}
+	y.bus.Ring(hoist.BellProven+d.ID, nil)
+	y.bus.Ring(hoist.BellComponent, []byte(d.Type))
+	return ""
+}
+
+// worker is the worker that a runtime's dyno is, once it offers room.
+func (y *system) worker(ctx context.Context, d *systemDyno) hoist.ID {
+	text, _ := os.ReadFile(filepath.Join(y.seed.cfg.workerDir(d.slot), "worker"))
+	id := strings.TrimSpace(string(text))
+	seen, err := y.seed.db.Workers(ctx)
+	if err != nil || !slices.ContainsFunc(seen, func(w hoist.Worker) bool {
+		return w.ID == id && !w.Draining && time.Since(w.SeenAt) < 5*time.Second
+	}) {
+		return ""
+	}
+	return id
+}

@@ -1,0 +1,132 @@
+package seed
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+	"time"
+
+	"github.com/hoist-sh/hoist"
+)
+
+// refresh reads what shall run; while the database is away that stays.
+func (y *system) refresh(ctx context.Context) (there bool) {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	r, err := y.seed.db.SystemRelease(ctx)
+	if errors.Is(err, hoist.ErrNotFound) {
+		return true
+	}
+	if err != nil {
+		return false
+	}
+	d := &desired{AppID: r.AppID, ReleaseID: r.ReleaseID, Version: r.Version, Commit: r.Slug.Commit, Slug: r.Slug.SHA256,
+		Config: r.Config, Formation: map[string]process{}}
+	for _, p := range r.Formation {
+		if slices.Contains(hoist.Components, p.Type) {
+			d.Formation[p.Type] = process{p.Command, p.Quantity, p.Size}
+		}
+	}
+	if as, ok := y.state.Same[d.ReleaseID]; ok {
+		d.As = &as
+	}
+	if reflect.DeepEqual(d, y.state.Next) {
+		return true
+	}
+	if err := y.fetch(ctx, r.Slug); err != nil {
+		y.log.Error("slug", "release", d.Version, "err", err)
+		return true
+	}
+	if y.state.Next != nil && y.state.Next.ReleaseID == d.ReleaseID {
+		delete(y.state.Failed, d.ReleaseID) // somebody asks again
+	}
+	clear(y.crashes)
+	clear(y.startAt)
+	y.chain.stop()
+	y.state.Next = d
+	return true
+}
+
+// fail gives the current release up, unless it was good once.
+func (y *system) fail(who, why string) {
+	next := y.state.Next
+	if next == nil || y.state.good(next) || y.state.Failed[next.ReleaseID] != "" {
+		return
+	}
+	text := fmt.Sprintf("Release v%d did not prove itself: %s: %s.", next.Version, who, why)
+	if y.state.Good != nil {
+		text += fmt.Sprintf(" The platform stays on v%d.", y.state.Good.Version)
+	} else {
+		text += " The seed goes on by itself."
+	}
+	y.chain.stop()
+	y.state.Failed[next.ReleaseID] = text
+	y.log.Error(text)
+	y.say(next.AppID, who, "heroku", text)
+}
+
+// conclude is what follows when all dynos have proven themselves: the whole
+// has to, and then the release is good. It reports whether all is settled.
+func (y *system) conclude(ctx context.Context, want *desired) bool {
+	if want != y.state.Next || len(y.dynos) == 0 || reflect.DeepEqual(y.state.Good, want) {
+		return true
+	}
+	if !y.state.good(want) && y.prover != nil {
+		switch done, err := y.chain.look(y.seed.ctx, y.wake, y.prover.Chain); {
+		case done:
+		case err != nil && y.chain.lasts() > proofLimit:
+			y.fail("the platform as a whole", err.Error())
+			return false
+		default:
+			return false
+		}
+	}
+	y.log.Info("the release has proved itself", "version", want.Version)
+	y.state.Good = want
+	return true
+}
+
+// note writes the word on the current release into the database, where people
+// and api wait for it; one that failed is rolled back there, too.
+func (y *system) note(ctx context.Context, settled bool) {
+	next := y.state.Next
+	if next == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	failed := y.state.Failed[next.ReleaseID]
+	switch {
+	case failed != "" && y.state.Good != nil:
+		good := y.state.Good
+		id, err := y.seed.api.RollbackSystem(ctx, next.ReleaseID, good.ReleaseID, failed)
+		if err != nil {
+			y.log.Error("cannot roll back in the database; trying again", "err", err)
+			return
+		}
+		if id != "" {
+			y.state.Same[id] = good.code()
+			y.bus.Ring(hoist.BellFormation+next.AppID, nil)
+			y.wake()
+		}
+	case failed != "":
+		y.noteStatus(ctx, next.ReleaseID, hoist.ReleaseFailed, failed)
+	case settled:
+		y.noteStatus(ctx, next.ReleaseID, hoist.ReleaseSucceeded, "")
+	}
+}
+
+func (y *system) noteStatus(ctx context.Context, release hoist.ID, status, reason string) {
+	if y.noted[release] == status {
+		return
+	}
+	if err := y.seed.api.SetReleaseStatus(ctx, release, status, reason); err != nil {
+		y.log.Error("cannot write how the release is; trying again", "err", err)
+		return
+	}
+	clear(y.noted)
+	y.noted[release] = status
+	y.bus.Ring(hoist.BellFormation+y.state.Next.AppID, nil)
+}
