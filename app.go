@@ -32,7 +32,7 @@ var PlatformHosts = []string{"api", "git", "logs", "blobs"}
 
 // ReservedNames are host names of the platform itself, or soon; no app may take
 // them.
-var ReservedNames = append([]string{"www", "status", "run"}, PlatformHosts...)
+var ReservedNames = append([]string{"www", "status", "run", "proof"}, PlatformHosts...)
 
 // ConfigVars is an app's environment.
 type ConfigVars map[string]string

@@ -117,5 +117,8 @@ type Worker struct {
 	Address  string // "ip:port" of its attach listener
 	Memory   int64  // bytes it may give to dynos
 	Draining bool
-	SeenAt   time.Time
+	// Probation is that of a worker which has not proven itself: it takes no
+	// dynos, and runs only those whose rows already name it.
+	Probation bool
+	SeenAt    time.Time
 }

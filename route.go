@@ -27,6 +27,6 @@ type WebDyno struct {
 
 // Service is a running process of the platform that serves HTTP.
 type Service struct {
-	Type    string `json:"type"` // "api", "git", "logs" or "blobs"
+	Type    string `json:"type"` // "api", "git", "logs", "blobs" or "proof"
 	Address string `json:"address"`
 }

@@ -55,7 +55,10 @@ type Config struct {
 	// SigningKey signs the URLs of builds' output; the same for all API
 	// processes.
 	SigningKey []byte
-	Log        *slog.Logger
+	// Proven is closed when this process may make releases and collect; it
+	// answers requests before. nil: at once.
+	Proven <-chan struct{}
+	Log    *slog.Logger
 }
 
 // Server is the component.
@@ -73,6 +76,11 @@ type Server struct {
 
 // New makes a Server that will serve on l.
 func New(l net.Listener, c Config) *Server {
+	if c.Proven == nil {
+		atOnce := make(chan struct{})
+		close(atOnce)
+		c.Proven = atOnce
+	}
 	s := &Server{
 		Config:         c,
 		listener:       l,
@@ -94,6 +102,11 @@ func (s *Server) Run(ctx context.Context) error {
 	g.Go(func() error {
 		if err := s.migrate(ctx); err != nil {
 			return err
+		}
+		select {
+		case <-s.Proven:
+		case <-ctx.Done():
+			return ctx.Err()
 		}
 		work, ctx := errgroup.WithContext(ctx)
 		work.Go(func() error { return s.release(ctx) })

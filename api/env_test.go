@@ -43,7 +43,9 @@ type env struct {
 
 const testPassword = "correct horse"
 
-func start(t *testing.T) *env {
+func start(t *testing.T) *env { return startWith(t, func(*Config) {}) }
+
+func startGround(t *testing.T) *env {
 	t.Helper()
 	e := &env{t: t, email: "ann@example.com"}
 	e.db, e.roles = postgrestest.New(t)
@@ -67,24 +69,35 @@ func start(t *testing.T) *env {
 			}
 		}
 	})
-	e.server, e.url = e.process()
+	return e
+}
+
+// startWith is start with one API process that is configured otherwise.
+func startWith(t *testing.T, change func(*Config)) *env {
+	t.Helper()
+	e := startGround(t)
+	e.server, e.url = e.process(change)
 	e.account, e.token = e.newAccount(e.email)
 	return e
 }
 
 // process starts a further API process on the same ground.
-func (e *env) process() (*Server, string) {
+func (e *env) process(change ...func(*Config)) (*Server, string) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		e.t.Fatal(err)
 	}
 	port := l.Addr().(*net.TCPAddr).Port
-	server := New(l, Config{
+	cfg := Config{
 		DB: e.db, Bus: e.bus, Blobs: e.blobs, Stack: "debian-12", SigningKey: []byte("key"),
 		BuiltIn: map[string]string{"hoist/go": "hoist/go", "heroku/go": "hoist/go"},
 		Public:  hoist.Public{Domain: "127.0.0.1", HTTP: port, SSH: 2222, Rendezvous: 5000},
 		Log:     slog.New(slog.NewTextHandler(e.t.Output(), nil)),
-	})
+	}
+	for _, f := range change {
+		f(&cfg)
+	}
+	server := New(l, cfg)
 	server.launchPatience = 4 * time.Second
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)

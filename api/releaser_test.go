@@ -272,3 +272,22 @@ func TestWithoutTheBusReleasesAreMadeAndReadAllTheSame(t *testing.T) {
 	}
 	e.nats.Start()
 }
+
+func TestOnProbationTheAPIAnswersButReleasesNothing(t *testing.T) {
+	proven := make(chan struct{})
+	e := startWith(t, func(c *Config) { c.Proven = proven })
+	app, id := e.app("gated")
+	build := e.built(id, map[string]string{"worker": "./work"}, nil, "de63889c")
+	time.Sleep(hoist.ResyncInterval + 500*time.Millisecond)
+	if b := e.want(200, "GET", "/apps/"+app+"/builds/"+build, ""); b.text("status") != "pending" {
+		t.Errorf("%s", b.body)
+	}
+	var state string
+	if err := e.db.Pool.QueryRow(t.Context(), `SELECT state FROM builds WHERE id = $1`, build).Scan(&state); err != nil || state != "built" {
+		t.Error(state, err)
+	}
+	close(proven)
+	if b, _ := e.ended(app, build); b.text("status") != "succeeded" {
+		t.Errorf("%s", b.body)
+	}
+}

@@ -443,3 +443,54 @@ func TestASlowCompilationTimesOut(t *testing.T) {
 		t.Errorf("%+v", r)
 	}
 }
+
+func TestAWorkerOnProbationCompilesOnlyWhatIsForIt(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.machine()
+	self, proven := hoist.NewID(), make(chan struct{})
+	w.worker(compile.Settings{Self: self, Proven: proven})
+	anybodys := w.push(procfileApp)
+	others := w.push(procfileApp)
+	w.exec(`UPDATE builds SET only_for = $2 WHERE id = $1`, others, hoist.NewID())
+	own := w.push(procfileApp)
+	w.exec(`UPDATE builds SET only_for = $2 WHERE id = $1`, own, self)
+	w.await(own, hoist.BuildBuilt)
+	time.Sleep(hoist.ResyncInterval + 500*time.Millisecond)
+	for _, id := range []hoist.ID{anybodys, others} {
+		if r := w.build(id); r.State != "pending" || r.Attempts != 0 {
+			t.Errorf("claimed on probation: %+v", r)
+		}
+	}
+	close(proven)
+	w.await(anybodys, hoist.BuildBuilt)
+	if r := w.build(others); r.State != "pending" {
+		t.Errorf("somebody else's: %+v", r)
+	}
+}
+
+func TestABuildForAWorkerThatIsGoneFails(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	there, gone := hoist.NewID(), hoist.NewID()
+	w.exec(`INSERT INTO components (id, type) VALUES ($1, 'compile')`, there)
+	build := func(component hoist.ID, lease string) hoist.ID {
+		id := w.push(procfileApp)
+		w.exec(`UPDATE builds SET only_for = $2, created_at = now() - interval '1 minute', lease_until = now() + $3::interval WHERE id = $1`, id, component, lease)
+		return id
+	}
+	waits, lost, busy := build(there, "-1 s"), build(gone, "-1 s"), build(gone, "1 minute")
+	db := w.roles.Open(hoist.ComponentCompile)
+	list, err := db.FailLostBuildJobs(t.Context(), "gone")
+	if err != nil || len(list) != 1 || list[0].ID != lost || list[0].AppID != w.app {
+		t.Fatal(list, err)
+	}
+	if r := w.build(lost); r.State != "failed" || r.Error != "gone" || r.FinishedAt == nil {
+		t.Errorf("%+v", r)
+	}
+	for _, id := range []hoist.ID{waits, busy} {
+		if r := w.build(id); r.State != "pending" {
+			t.Errorf("%+v", r)
+		}
+	}
+}

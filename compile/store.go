@@ -10,10 +10,11 @@ import (
 
 // Store is what compile needs of the database.
 type Store interface {
-	ClaimBuildJob(ctx context.Context, token string, lease time.Duration) (hoist.Build, error)
+	ClaimBuildJob(ctx context.Context, token string, self hoist.ID, proven bool, lease time.Duration) (hoist.Build, error)
 	RenewBuildJob(ctx context.Context, b hoist.Build, lease time.Duration) error
 	ReturnBuildJob(ctx context.Context, b hoist.Build, delay time.Duration, handover bool) error
 	FailBuildJob(ctx context.Context, b hoist.Build, reason, output string) error
+	FailLostBuildJobs(ctx context.Context, reason string) ([]hoist.Build, error)
 	FinishBuildJob(ctx context.Context, b hoist.Build, s hoist.Slug, output string) error
 
 	BuildConfig(ctx context.Context, appID hoist.ID) (hoist.ConfigVars, error)

@@ -16,6 +16,8 @@ import (
 
 // Settings of a worker; a zero value means the default.
 type Settings struct {
+	Self        hoist.ID          // of this process: it may be asked for by builds.only_for
+	Proven      <-chan struct{}   // closed when it may compile for anybody; nil: at once
 	Concurrency int               // builds at once; 2
 	Timeout     time.Duration     // of a compilation; 15 minutes
 	Size        string            // of build dynos; Performance-M
@@ -35,6 +37,11 @@ func (s Settings) withDefaults() Settings {
 	def(&s.Attempts, 3)
 	def(&s.Placement, 10*time.Minute)
 	def(&s.Drain, 20*time.Second)
+	if s.Proven == nil {
+		atOnce := make(chan struct{})
+		close(atOnce)
+		s.Proven = atOnce
+	}
 	return s
 }
 
@@ -62,8 +69,9 @@ type Worker struct {
 
 // New returns a worker.
 func New(settings Settings, db Store, bus hoist.Bus, blobs hoist.Blobs, dial Dial, log *slog.Logger) *Worker {
+	settings = settings.withDefaults()
 	return &Worker{
-		settings: settings.withDefaults(), db: db, bus: bus, blobs: blobs, dial: dial, log: log,
+		settings: settings, db: db, bus: bus, blobs: blobs, dial: dial, log: log,
 		wake: make(chan struct{}, 1), jobs: map[hoist.ID]*job{},
 	}
 }
@@ -110,13 +118,22 @@ func (w *Worker) Run(ctx context.Context) error {
 func (w *Worker) claim(ctx context.Context) (hoist.Build, error) {
 	tick := time.NewTicker(hoist.ResyncInterval)
 	defer tick.Stop()
-	failing := false
+	failing, steady := false, time.Now()
+	waiting := w.settings.Proven
 	for {
-		b, err := w.db.ClaimBuildJob(ctx, hoist.NewID(), w.settings.Lease)
+		proven := w.isProven()
+		b, err := w.db.ClaimBuildJob(ctx, hoist.NewID(), w.settings.Self, proven, w.settings.Lease)
 		if err == nil {
 			return b, nil
 		}
-		if missing := errors.Is(err, hoist.ErrNotFound); !missing && !failing && ctx.Err() == nil {
+		missing := errors.Is(err, hoist.ErrNotFound)
+		if !missing {
+			steady = time.Now()
+		}
+		if proven {
+			waiting = nil
+		}
+		if !missing && !failing && ctx.Err() == nil {
 			w.log.Warn("waiting for the database", "error", err)
 			failing = true
 		} else if missing && failing {
@@ -127,12 +144,48 @@ func (w *Worker) claim(ctx context.Context) (hoist.Build, error) {
 		case <-ctx.Done():
 			return b, ctx.Err()
 		case <-w.wake:
+		case <-waiting:
 		case <-tick.C:
+			if !proven {
+				continue
+			}
 			// Those of builds that were cancelled while their worker was dead.
 			if err := w.db.StopAbandonedBuildDynos(ctx); err != nil && !failing && ctx.Err() == nil {
 				w.log.Warn("cannot stop dynos of builds that have ended", "error", err)
 			}
+			// Who was away itself cannot say that others are gone.
+			if time.Since(steady) > lostAfter {
+				w.failLost(ctx)
+			}
 		}
+	}
+}
+
+func (w *Worker) isProven() bool {
+	select {
+	case <-w.settings.Proven:
+		return true
+	default:
+		return false
+	}
+}
+
+// lostAfter is how long the database must have answered before others that did
+// not renew their rows in it are taken for gone.
+const lostAfter = 15 * time.Second
+
+// failLost ends the builds that only a worker which is gone may compile.
+func (w *Worker) failLost(ctx context.Context) {
+	const reason = "The compile worker that this build was for is gone."
+	lost, err := w.db.FailLostBuildJobs(ctx, reason)
+	if err != nil {
+		return // said by others, and looked at again
+	}
+	for _, b := range lost {
+		out := newOutput(w.bus, b)
+		out.say(" !     " + reason + "\n")
+		out.end(hoist.BuildFailed)
+		w.bus.Ring(hoist.BellBuild+"."+b.ID, nil)
 	}
 }
 

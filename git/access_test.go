@@ -1,14 +1,18 @@
 package git_test
 
 import (
+	"errors"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/creack/pty"
+	"github.com/hoist-sh/hoist/git"
 )
 
 func TestNobodyReadsOrPushesWhatIsNotTheirs(t *testing.T) {
@@ -162,4 +166,33 @@ func TestSSHRunsNothingButGit(t *testing.T) {
 	if _, statErr := os.Stat(trace); statErr == nil {
 		t.Error("GIT_TRACE was taken", out, err)
 	}
+}
+
+func TestBeforeItHasProvenItselfGitTakesPushesAtItsOwnDoorsOnly(t *testing.T) {
+	w := newWorld(t)
+	ada := w.person("ada")
+	ada.app("blue")
+	proven := make(chan struct{})
+	s := w.server(func(c *git.Config) { c.Proven = proven })
+	dir := ada.work()
+	ada.git(dir, "push", "ssh://git@"+s.own+"/blue.git", "main")
+	ada.git(dir, "ls-remote", s.httpURL(ada, "blue"))
+	banner := func(patience time.Duration) error {
+		conn, err := net.Dial("tcp", s.ssh)
+		if err != nil {
+			return err
+		}
+		defer conn.Close()
+		conn.SetReadDeadline(time.Now().Add(patience))
+		_, err = io.ReadFull(conn, make([]byte, 7))
+		return err
+	}
+	if err := banner(300 * time.Millisecond); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Fatal("the public door answers on probation:", err)
+	}
+	close(proven)
+	if err := banner(5 * time.Second); err != nil {
+		t.Error(err)
+	}
+	ada.git(dir, "ls-remote", s.sshURL("blue"))
 }

@@ -58,8 +58,11 @@ type Config struct {
 	HTTP    string // address to listen on
 	HostKey string // SSH host key in PEM, or a file with it; empty: kept in the blob store
 
-	// Register makes the HTTP address known to the router until ctx ends.
-	Register func(ctx context.Context, address string)
+	// Register makes the HTTP address, and that of an SSH listener of this
+	// process alone, known until ctx ends.
+	Register func(ctx context.Context, http, ssh string)
+	// Proven is closed when people's connections may come in at SSH; nil: at once.
+	Proven <-chan struct{}
 
 	PushLimit  int64         // bytes of a push; default 1 GiB
 	CacheLimit int64         // bytes of mirrors on disk; default 5 GiB
@@ -82,6 +85,11 @@ func New(c Config) *Server {
 	c.CacheLimit = cmp.Or(c.CacheLimit, 5<<30)
 	c.PushWait = cmp.Or(c.PushWait, 15*time.Minute)
 	c.Drain = cmp.Or(c.Drain, 25*time.Second)
+	if c.Proven == nil {
+		atOnce := make(chan struct{})
+		close(atOnce)
+		c.Proven = atOnce
+	}
 	s := &Server{Config: c, cache: newCache(c.Dir, c.DB, c.Blobs, c.CacheLimit, c.Log)}
 	s.gone, s.cut = context.WithCancel(context.Background())
 	return s
@@ -105,7 +113,13 @@ func (s *Server) Run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("ssh: %w", err)
 	}
+	sshListener = socket.Gate(sshListener, s.Proven)
 	defer sshListener.Close()
+	ownListener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return fmt.Errorf("ssh: %w", err)
+	}
+	defer ownListener.Close()
 	httpListener, err := net.Listen("tcp", s.HTTP)
 	if err != nil {
 		return fmt.Errorf("http: %w", err)
@@ -116,9 +130,12 @@ func (s *Server) Run(ctx context.Context) error {
 	defer s.work.Wait()
 	defer s.cut()
 	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return s.serveSSH(ctx, sshListener, key) })
+	group.Go(func() error { return s.serveSSH(ctx, key, sshListener, ownListener) })
 	group.Go(func() error { return s.serveHTTP(ctx, httpListener) })
-	group.Go(func() error { s.Register(ctx, httpListener.Addr().String()); return nil })
+	group.Go(func() error {
+		s.Register(ctx, httpListener.Addr().String(), ownListener.Addr().String())
+		return nil
+	})
 	group.Go(func() error { s.keepHouse(ctx); return nil })
 	return group.Wait()
 }

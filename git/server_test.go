@@ -26,6 +26,7 @@ import (
 type server struct {
 	dir       string
 	ssh, http string
+	own       string // its private SSH door; only of those inside the test
 	stop      func() // SIGTERM
 	kill      func() // SIGKILL; only of processes
 }
@@ -67,12 +68,13 @@ func (w *world) server(change ...func(*git.Config)) *server {
 	w.t.Helper()
 	s := &server{dir: w.t.TempDir(), ssh: freeAddr(w.t), http: freeAddr(w.t)}
 	self, _ := os.Executable()
+	own := make(chan string, 1)
 	c := git.Config{
 		DB: w.roles.Open(hoist.ComponentGit), Bus: w.nats.Bus(hoist.ComponentGit), Blobs: openBlobs(w.t, w.blobs(hoist.ComponentGit)),
 		Public: hoist.Public{Domain: "example.test", SSH: 22},
 		Log:    slog.New(slog.NewTextHandler(w.t.Output(), nil)),
 		Dir:    s.dir, Hook: self, SSH: s.ssh, HTTP: s.http,
-		Register: func(ctx context.Context, _ string) { <-ctx.Done() },
+		Register: func(ctx context.Context, _, ssh string) { own <- ssh; <-ctx.Done() },
 	}
 	for _, f := range change {
 		f(&c)
@@ -87,6 +89,7 @@ func (w *world) server(change ...func(*git.Config)) *server {
 		}
 	})
 	w.t.Cleanup(s.stop)
+	s.own = <-own
 	s.ready(w.t)
 	return s
 }
@@ -132,14 +135,14 @@ func serverProcess() error {
 	self, _ := os.Executable()
 	return git.New(git.Config{DB: db, Bus: bus, Blobs: blobs, Log: log, Dir: os.Getenv("HOIST_DIR"), Hook: self,
 		SSH: os.Getenv("SSH"), HTTP: os.Getenv("HTTP"),
-		Register: func(ctx context.Context, _ string) { <-ctx.Done() }}).Run(ctx)
+		Register: func(ctx context.Context, _, _ string) { <-ctx.Done() }}).Run(ctx)
 }
 
-// ready waits until the SSH door answers.
+// ready waits until an SSH door answers, the private one if there is one.
 func (s *server) ready(t *testing.T) {
 	t.Helper()
 	eventually(t, "git component is ready", func() bool {
-		conn, err := net.Dial("tcp", s.ssh)
+		conn, err := net.Dial("tcp", cmp.Or(s.own, s.ssh))
 		if err != nil {
 			return false
 		}

@@ -33,7 +33,7 @@ const (
 )
 
 // serveSSH takes connections until ctx ends, and lets those under way go on.
-func (s *Server) serveSSH(ctx context.Context, l net.Listener, key gossh.Signer) error {
+func (s *Server) serveSSH(ctx context.Context, key gossh.Signer, listeners ...net.Listener) error {
 	srv := &ssh.Server{
 		Version:          "hoist",
 		HostSigners:      []ssh.Signer{key},
@@ -51,8 +51,10 @@ func (s *Server) serveSSH(ctx context.Context, l net.Listener, key gossh.Signer)
 		// Sessions only: no forwarding of ports, agents or X11, no subsystem.
 		ChannelHandlers: map[string]ssh.ChannelHandler{"session": ssh.DefaultSessionHandler},
 	}
-	served := make(chan error, 1)
-	go func() { served <- srv.Serve(l) }()
+	served := make(chan error, len(listeners))
+	for _, l := range listeners {
+		go func() { served <- srv.Serve(l) }()
+	}
 	select {
 	case err := <-served:
 		return fmt.Errorf("ssh: %w", err)

@@ -14,8 +14,9 @@ import (
 
 // ClaimBuildJob claims the oldest build that is to be compiled: a pending one
 // whose time has come, or one whose worker let its lease run out. Its Attempts
-// count this one. ErrNotFound means there is none.
-func (db *DB) ClaimBuildJob(ctx context.Context, token string, lease time.Duration) (hoist.Build, error) {
+// count this one. Builds that are only for self always count, others only if it
+// is proven; those for somebody else never. ErrNotFound means there is none.
+func (db *DB) ClaimBuildJob(ctx context.Context, token string, self hoist.ID, proven bool, lease time.Duration) (hoist.Build, error) {
 	var b hoist.Build
 	err := db.Pool.QueryRow(ctx, `
 		UPDATE builds SET state = 'building', claimed_by = $1, lease_until = now() + $2::interval,
@@ -23,12 +24,13 @@ func (db *DB) ClaimBuildJob(ctx context.Context, token string, lease time.Durati
 		WHERE id = (
 			SELECT id FROM builds
 			WHERE finished_at IS NULL AND state IN ('pending', 'building') AND (lease_until IS NULL OR lease_until < now())
+				AND (only_for = $3 OR only_for IS NULL AND $4)
 			ORDER BY created_at LIMIT 1 FOR UPDATE SKIP LOCKED)
 		RETURNING id, app_id, account_id, state, stack, CASE WHEN buildpacks = '[]' THEN coalesce(
 				(SELECT jsonb_agg(jsonb_build_object('Ordinal', i.ordinal, 'URL', i.url, 'Name', i.name) ORDER BY i.ordinal)
 				FROM buildpack_installations i WHERE i.app_id = builds.app_id), '[]') ELSE buildpacks END,
 			source_key, source_url, source_checksum, source_version, source_description, push, attempts, claimed_by, created_at`,
-		token, lease).Scan(&b.ID, &b.AppID, &b.AccountID, &b.State, &b.Stack, &b.Buildpacks,
+		token, lease, nullID(self), proven).Scan(&b.ID, &b.AppID, &b.AccountID, &b.State, &b.Stack, &b.Buildpacks,
 		&b.SourceKey, &b.SourceURL, &b.SourceChecksum, &b.SourceVersion, &b.SourceDescription, &b.Push, &b.Attempts, &b.ClaimedBy, &b.CreatedAt)
 	return b, found(err, "build")
 }
@@ -50,6 +52,17 @@ func (db *DB) ReturnBuildJob(ctx context.Context, b hoist.Build, delay time.Dura
 func (db *DB) FailBuildJob(ctx context.Context, b hoist.Build, reason, output string) error {
 	return db.changeBuildJob(ctx, b, `state = 'failed', error = $3, output = $4, finished_at = now(),
 		claimed_by = '', lease_until = NULL`, reason, output)
+}
+
+// FailLostBuildJobs ends the builds that are only for a component which has not
+// been seen for Expiry, and that nobody compiles. They are returned.
+func (db *DB) FailLostBuildJobs(ctx context.Context, reason string) ([]hoist.Build, error) {
+	return rowsOf(ctx, db.Pool, func(row pgx.Row) (b hoist.Build, err error) { return b, row.Scan(&b.ID, &b.AppID) }, `
+		UPDATE builds b SET state = 'failed', error = $1, finished_at = now(), claimed_by = '', lease_until = NULL, updated_at = now()
+		WHERE finished_at IS NULL AND state IN ('pending', 'building') AND (lease_until IS NULL OR lease_until < now())
+			AND only_for IS NOT NULL AND created_at < now() - $2::interval
+			AND NOT EXISTS (SELECT FROM components c WHERE c.id = b.only_for AND c.seen_at > now() - $2::interval)
+		RETURNING id, app_id`, reason, Expiry)
 }
 
 // FinishBuildJob registers the slug of a claimed build and marks it built.

@@ -32,12 +32,14 @@ func (db *DB) Routes(ctx context.Context, apps []hoist.ID) ([]hoist.Route, error
 // Services returns where the platform's own hosts are served. Of each type those
 // count that were seen as lately as the last one seen: while the database is
 // away nobody can renew a row, and when it is back all of them are equally old.
+// Those on probation serve nobody.
 func (db *DB) Services(ctx context.Context) ([]hoist.Service, error) {
 	rows, err := db.Pool.Query(ctx, `
 		SELECT type, address FROM (
-			SELECT *, max(seen_at) OVER (PARTITION BY type) AS latest FROM components WHERE address <> '') c
+			SELECT *, max(seen_at) OVER (PARTITION BY type) AS latest FROM components
+			WHERE address <> '' AND proven) c
 		WHERE type = ANY ($1) AND seen_at > latest - $2::interval ORDER BY type, started_at, id`,
-		[]string{hoist.ComponentAPI, hoist.ComponentGit, hoist.ComponentLogs, "blobs"}, Expiry)
+		[]string{hoist.ComponentAPI, hoist.ComponentGit, hoist.ComponentLogs, "blobs", "proof"}, Expiry)
 	if err != nil {
 		return nil, err
 	}

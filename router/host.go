@@ -21,13 +21,17 @@ func hostName(host string) string {
 	return strings.ToLower(strings.TrimSuffix(host, "."))
 }
 
-// serviceBlobs is the blob store's type among the services.
-const serviceBlobs = "blobs"
+// Types among the services that are no components: the blob store, and the
+// server by which the seed sees that a router routes.
+const (
+	serviceBlobs = "blobs"
+	serviceProof = "proof"
+)
 
 // platformHosts maps the platform's own host names to service types.
 func platformHosts(domain string) map[string]string {
 	hosts := map[string]string{domain: hoist.ComponentAPI}
-	for _, service := range []string{hoist.ComponentAPI, hoist.ComponentGit, hoist.ComponentLogs, serviceBlobs} {
+	for _, service := range []string{hoist.ComponentAPI, hoist.ComponentGit, hoist.ComponentLogs, serviceBlobs, serviceProof} {
 		hosts[service+"."+domain] = service
 	}
 	if domain == "localhost" { // the heroku CLI knows only these

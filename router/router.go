@@ -33,10 +33,16 @@ type Config struct {
 	HTTPS      net.Listener // needs GetCertificate
 	Rendezvous net.Listener // needs GetCertificate
 	Status     net.Listener // /healthz
+	// Private are listeners of this router alone that do the same as HTTP,
+	// HTTPS and Rendezvous.
+	Private Doors
 	// GetCertificate chooses certificates for HTTPS and Rendezvous. Rendezvous
 	// clients send no server name and get the one chosen without.
 	GetCertificate GetCertificate
 }
+
+// Doors are a router's own listeners; any may be nil.
+type Doors struct{ HTTP, HTTPS, Rendezvous net.Listener }
 
 // Router is the component. It implements hoist.Component.
 type Router struct {
@@ -51,7 +57,7 @@ type Router struct {
 
 // New returns a router; Run runs it.
 func New(cfg Config) (*Router, error) {
-	if cfg.GetCertificate == nil && (cfg.HTTPS != nil || cfg.Rendezvous != nil) {
+	if cfg.GetCertificate == nil && (cfg.HTTPS != nil || cfg.Rendezvous != nil || cfg.Private.HTTPS != nil || cfg.Private.Rendezvous != nil) {
 		return nil, errors.New("https and rendezvous need a certificate: set HOIST_TLS_CERT and HOIST_TLS_KEY")
 	}
 	r := &Router{cfg: cfg, log: newAccessLog(cfg.Bus)}
@@ -95,14 +101,16 @@ func (r *Router) Run(ctx context.Context) error {
 			accepting.Go(func() error { return accept(fail, l, serve, r.cfg.Log) })
 		}
 	}
-	listen(r.cfg.HTTP, func(c net.Conn) { r.http1.ServeConn(c, asFrom(plain, c)) })
 	cfg := &tls.Config{GetCertificate: r.cfg.GetCertificate, MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}}
-	listen(r.cfg.HTTPS, func(c net.Conn) { r.serveTLS(secure, tls.Server(c, cfg), h2) })
-	listen(r.cfg.Rendezvous, func(c net.Conn) {
-		attached.Add(1)
-		defer attached.Done()
-		r.attach.serve(background, c)
-	})
+	for _, doors := range []Doors{{r.cfg.HTTP, r.cfg.HTTPS, r.cfg.Rendezvous}, r.cfg.Private} {
+		listen(doors.HTTP, func(c net.Conn) { r.http1.ServeConn(c, asFrom(plain, c)) })
+		listen(doors.HTTPS, func(c net.Conn) { r.serveTLS(secure, tls.Server(c, cfg), h2) })
+		listen(doors.Rendezvous, func(c net.Conn) {
+			attached.Add(1)
+			defer attached.Done()
+			r.attach.serve(background, c)
+		})
+	}
 	listen(r.cfg.Status, func(c net.Conn) { r.status().ServeConn(c, asFrom(background, c)) })
 	err := accepting.Wait()
 

@@ -2,9 +2,13 @@ package router_test
 
 import (
 	"context"
+	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -13,7 +17,9 @@ import (
 
 	"github.com/hoist-sh/hoist"
 	"github.com/hoist-sh/hoist/postgres"
+	"github.com/hoist-sh/hoist/rendezvous"
 	"github.com/hoist-sh/hoist/router"
+	"github.com/hoist-sh/hoist/socket"
 )
 
 func TestAChangeIsRoutedWithin100Milliseconds(t *testing.T) {
@@ -305,4 +311,73 @@ func (silent) Append(string, []byte) bool                                 { retu
 func (silent) Flush(context.Context) error                                { return nil }
 func (silent) Tail(context.Context, string, int, bool) (<-chan hoist.Message, error) {
 	return nil, nil
+}
+
+func TestOnProbationOnlyThePrivateDoorsServe(t *testing.T) {
+	proven := make(chan struct{})
+	private := router.Doors{HTTP: listen(t), HTTPS: listen(t), Rendezvous: listen(t)}
+	w := newWorld(t, func(c *router.Config) {
+		c.HTTP, c.HTTPS, c.Rendezvous = socket.Gate(c.HTTP, proven), socket.Gate(c.HTTPS, proven), socket.Gate(c.Rendezvous, proven)
+		c.Private = private
+	})
+	_, host := w.serve(func(rw http.ResponseWriter, _ *http.Request) { io.WriteString(rw, "app") })
+	public, tlsPublic := w.http, w.https
+	w.http, w.https = private.HTTP.Addr().String(), private.HTTPS.Addr().String()
+	if _, body := w.get(host, "/"); body != "app" {
+		t.Error(body)
+	}
+	c, err := tls.Dial("tcp", w.https, &tls.Config{RootCAs: w.roots, ServerName: "localhost", InsecureSkipVerify: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Close()
+	if _, err := rendezvous.DialTLS(t.Context(), private.Rendezvous.Addr().String(), "nobody", &tls.Config{InsecureSkipVerify: true}); err == nil || strings.Contains(err.Error(), "handshake") {
+		t.Error(err)
+	}
+	silent := func(addr string) bool {
+		c, err := net.Dial("tcp", addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		fmt.Fprintf(c, "GET / HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n", host)
+		c.SetReadDeadline(time.Now().Add(300 * time.Millisecond))
+		_, err = c.Read(make([]byte, 1))
+		return errors.Is(err, os.ErrDeadlineExceeded)
+	}
+	if !silent(public) || !silent(tlsPublic) {
+		t.Error("a public socket is served on probation")
+	}
+	close(proven)
+	if silent(public) {
+		t.Error("the public socket is not served")
+	}
+}
+
+func TestNobodyIsSentToAComponentOnProbation(t *testing.T) {
+	w := newWorld(t)
+	run := hoist.NewID()
+	register := func(typ, text string, proven bool) hoist.ID {
+		addr := serveHTTP(t, func(rw http.ResponseWriter, _ *http.Request) { io.WriteString(rw, text+run) })
+		id := hoist.NewID()
+		w.exec(`INSERT INTO components (id, type, address, proven) VALUES ($1, $2, $3, $4)`, id, typ, addr, proven)
+		t.Cleanup(func() { w.exec(`DELETE FROM components WHERE id = $1`, id) })
+		w.bus.Ring(hoist.BellComponent, nil)
+		return id
+	}
+	register("api", "old", true)
+	next := register("api", "new", false)
+	// Even when the others have not been seen for a while.
+	w.exec(`UPDATE components SET seen_at = now() - interval '1 minute' WHERE id <> $1`, next)
+	register("proof", "proof", true)
+	w.eventually(func() bool { return w.backends("api."+w.domain) == 1 && w.backends("proof."+w.domain) == 1 })
+	if _, body := w.get("api."+w.domain, "/"); body != "old"+run {
+		t.Error(body)
+	}
+	if _, body := w.get("proof."+w.domain, "/"); body != "proof"+run {
+		t.Error(body)
+	}
+	w.exec(`UPDATE components SET proven = true WHERE id = $1`, next)
+	w.bus.Ring(hoist.BellComponent, nil)
+	w.eventually(func() bool { _, body := w.get("api."+w.domain, "/"); return body == "new"+run })
 }

@@ -22,7 +22,7 @@ func place(me hoist.ID, workers []hoist.Worker, placed, waiting []hoist.Dyno, no
 	}
 	free, siblings := map[hoist.ID]int64{}, map[group]int{}
 	for _, w := range workers {
-		if !w.Draining {
+		if !w.Draining && !w.Probation {
 			free[w.ID] = w.Memory
 		}
 	}

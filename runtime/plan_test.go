@@ -77,7 +77,8 @@ func TestPlan(t *testing.T) {
 
 func TestPlace(t *testing.T) {
 	now := time.Now()
-	workers := []hoist.Worker{{ID: "a", Memory: 4 << 30}, {ID: "b", Memory: 2 << 30}, {ID: "c", Memory: 9 << 30, Draining: true}}
+	workers := []hoist.Worker{{ID: "a", Memory: 4 << 30}, {ID: "b", Memory: 2 << 30}, {ID: "c", Memory: 9 << 30, Draining: true},
+		{ID: "d", Memory: 9 << 30, Probation: true}}
 	dyno := func(app, worker, size string, age time.Duration) hoist.Dyno {
 		return hoist.Dyno{ID: fmt.Sprint(app, size), AppID: app, Type: "web", Size: size, WorkerID: worker, StateAt: now.Add(-age)}
 	}
@@ -93,7 +94,7 @@ func TestPlace(t *testing.T) {
 		{"nowhere", nil, []hoist.Dyno{dyno("x", "", "Performance-L", 0), dyno("x", "", "Basic", 0)}, "xBasic", ""},
 		{"anywhere after a moment", nil, []hoist.Dyno{dyno("x", "", "Basic", 2*time.Second)}, "xBasic", "xBasic"},
 	} {
-		for me, want := range map[string]string{"a": c.a, "b": c.b, "c": ""} {
+		for me, want := range map[string]string{"a": c.a, "b": c.b, "c": "", "d": ""} {
 			if got := strings.Join(place(me, workers, slices.Clone(c.placed), slices.Clone(c.waiting), now), " "); got != want {
 				t.Errorf("%s: %s takes %q, want %q", c.name, me, got, want)
 			}

@@ -38,6 +38,10 @@ type Config struct {
 	Backoff       time.Duration // before the first restart, then doubled up to 300 times; default 1 s
 	LostAfter     time.Duration // a silent worker is lost; default 10 s
 
+	// Proven is closed when this worker may take dynos and look after apps;
+	// before, it runs only dynos whose rows name it. nil: at once.
+	Proven <-chan struct{}
+
 	// DrainOnStop moves the dynos to other workers when Run's context ends,
 	// for DrainLimit at most (default 5 min). Else they are left running and
 	// adopted at the next start.
@@ -54,6 +58,11 @@ func (c Config) withDefaults() Config {
 	c.Backoff = cmp.Or(c.Backoff, time.Second)
 	c.LostAfter = cmp.Or(c.LostAfter, 10*time.Second)
 	c.DrainLimit = cmp.Or(c.DrainLimit, 5*time.Minute)
+	if c.Proven == nil {
+		atOnce := make(chan struct{})
+		close(atOnce)
+		c.Proven = atOnce
+	}
 	return c
 }
 
@@ -123,7 +132,14 @@ func (r *Runtime) Run(ctx context.Context) error {
 	}
 	asked, drained := make(chan struct{}), make(chan struct{})
 	wg.Go(func() { r.acceptClients(work, listener) })
-	wg.Go(func() { r.reconcileLoop(work) })
+	wg.Go(func() {
+		select {
+		case <-r.cfg.Proven:
+			signal(r.wake)
+			r.reconcileLoop(work)
+		case <-work.Done():
+		}
+	})
 	wg.Go(func() { r.workerLoop(work, asked, containers, drained) })
 	<-ctx.Done()
 	if r.cfg.DrainOnStop {

@@ -59,6 +59,7 @@ func (r *Runtime) workerLoop(ctx context.Context, asked <-chan struct{}, contain
 func (r *Runtime) sync(ctx context.Context, found map[hoist.ID]hoist.Container) error {
 	query, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
+	r.worker.Probation = !r.isProven()
 	draining, err := r.db.SeeWorker(query, r.worker)
 	if err != nil {
 		return err
@@ -73,8 +74,10 @@ func (r *Runtime) sync(ctx context.Context, found map[hoist.ID]hoist.Container) 
 		for _, app := range apps {
 			r.bus.Ring(hoist.BellFormation+app, nil)
 		}
-	} else if err := r.claim(query); err != nil {
-		return err
+	} else if !r.worker.Probation {
+		if err := r.claim(query); err != nil {
+			return err
+		}
 	}
 	rows, err := r.db.WorkerDynos(query, r.worker.ID)
 	if err != nil {
@@ -103,6 +106,15 @@ func (r *Runtime) sync(ctx context.Context, found map[hoist.ID]hoist.Container) 
 		}
 	}
 	return nil
+}
+
+func (r *Runtime) isProven() bool {
+	select {
+	case <-r.cfg.Proven:
+		return true
+	default:
+		return false
+	}
 }
 
 // claim takes waiting dynos that suit us.

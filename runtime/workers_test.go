@@ -1,12 +1,14 @@
 package runtime_test
 
 import (
+	"io"
 	"net/url"
 	"os"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/hoist-sh/hoist"
 	"github.com/hoist-sh/hoist/runtime"
 )
 
@@ -182,4 +184,36 @@ func TestWorkers(t *testing.T) {
 			t.Errorf("worker %q became %q", id, again)
 		}
 	})
+}
+
+func TestAWorkerOnProbationRunsOnlyWhatIsGivenToIt(t *testing.T) {
+	p := newPlatform(t)
+	e, proven := newHostEngine(t), make(chan struct{})
+	p.worker(t, e, func(c *runtime.Config) { c.Proven = proven })
+	a := p.app(t)
+	a.deploy(map[string]string{"web": web})
+	var worker hoist.ID
+	a.eventually("a worker on probation", func() bool {
+		return p.db.Pool.QueryRow(t.Context(), `SELECT id FROM workers WHERE probation`).Scan(&worker) == nil
+	})
+	waits, _ := a.oneOff(hoist.Dyno{Command: "exit 5"})
+	given, secret := a.oneOff(hoist.Dyno{Command: "echo proof; exit 3", Attach: true})
+	p.exec(t, `UPDATE dynos SET worker_id = $2 WHERE id = $1`, given, worker)
+	p.bus.Ring(hoist.BellDyno+a.id, nil)
+	said, err := io.ReadAll(a.attach(given, secret))
+	if err != nil || string(said) != "proof\n" {
+		t.Errorf("%q, %v", said, err)
+	}
+	a.eventually("its end", func() bool { return a.exit(given) == 3 })
+	time.Sleep(hoist.ResyncInterval + time.Second)
+	if len(a.dynos()) != 2 || a.exit(waits) != -1 {
+		t.Errorf("worked on probation: %+v", a.dynos())
+	}
+	close(proven)
+	a.becomes("web.1 up")
+	a.eventually("the one-off's end", func() bool { return a.exit(waits) == 5 })
+	var probation bool
+	if err := p.db.Pool.QueryRow(t.Context(), `SELECT probation FROM workers WHERE id = $1`, worker).Scan(&probation); err != nil || probation {
+		t.Error(probation, err)
+	}
 }

@@ -26,7 +26,7 @@ func init() {
 			key := sha256.Sum256([]byte("hoist api signing key\x00" + g.env("DATABASE_URL")))
 			server := api.New(l, api.Config{
 				DB: g.DB, Bus: g.Bus, Blobs: g.Blobs, Public: g.Public, Stack: stackName(g.env), BuiltIn: builtInBuildpacks(),
-				SigningKey: key[:], Log: g.Log,
+				SigningKey: key[:], Proven: g.Proven, Log: g.Log,
 			})
 			return registered{server, g, hoist.ComponentAPI, l.Addr().String(), nil}, nil
 		},

@@ -22,7 +22,7 @@ func init() {
 }
 
 func buildCompile(_ context.Context, g *ground) (hoist.Component, error) {
-	s := compile.Settings{Size: g.env("HOIST_BUILD_SIZE"), Env: buildEnv(g.environ)}
+	s := compile.Settings{Self: g.ID, Proven: g.Proven, Size: g.env("HOIST_BUILD_SIZE"), Env: buildEnv(g.environ)}
 	var err error
 	if v := g.env("HOIST_CONCURRENCY"); v != "" {
 		if s.Concurrency, err = strconv.Atoi(v); err != nil || s.Concurrency < 1 {

@@ -49,8 +49,9 @@ func newGit(_ context.Context, g *ground) (hoist.Component, error) {
 		SSH:     address,
 		HTTP:    g.listenAddr(),
 		HostKey: g.env("HOIST_SSH_HOST_KEY"),
-		Register: func(ctx context.Context, address string) {
-			g.register(ctx, hoist.ComponentGit, address, nil)
+		Register: func(ctx context.Context, http, ssh string) {
+			g.register(ctx, hoist.ComponentGit, http, map[string]string{"ssh": ssh})
 		},
+		Proven: g.Proven,
 	}), nil
 }

@@ -30,16 +30,17 @@ func buildRouter(_ context.Context, g *ground) (hoist.Component, error) {
 			return nil, err
 		}
 	}
-	if cfg.HTTP, err = openSocket("http", g.env("HOIST_HTTP_ADDR"), g.Public.HTTP); err != nil {
+	doors := map[string]string{}
+	if err := g.openFront(doors, "http", g.env("HOIST_HTTP_ADDR"), g.Public.HTTP, &cfg.HTTP, &cfg.Private.HTTP); err != nil {
 		return nil, err
 	}
 	if cfg.GetCertificate == nil {
 		g.Log.Warn("no HTTPS and no attached dynos: HOIST_TLS_CERT and HOIST_TLS_KEY are not set")
 	} else {
-		if cfg.HTTPS, err = openSocket("https", g.env("HOIST_HTTPS_ADDR"), g.Public.HTTPS); err != nil {
+		if err := g.openFront(doors, "https", g.env("HOIST_HTTPS_ADDR"), g.Public.HTTPS, &cfg.HTTPS, &cfg.Private.HTTPS); err != nil {
 			return nil, err
 		}
-		if cfg.Rendezvous, err = openSocket("rendezvous", g.env("HOIST_RENDEZVOUS_ADDR"), g.Public.Rendezvous); err != nil {
+		if err := g.openFront(doors, "rendezvous", g.env("HOIST_RENDEZVOUS_ADDR"), g.Public.Rendezvous, &cfg.Rendezvous, &cfg.Private.Rendezvous); err != nil {
 			return nil, err
 		}
 	}
@@ -50,14 +51,26 @@ func buildRouter(_ context.Context, g *ground) (hoist.Component, error) {
 	if err != nil {
 		return nil, err
 	}
-	return registered{r, g, hoist.ComponentRouter, cfg.Status.Addr().String(), nil}, nil
+	return registered{r, g, hoist.ComponentRouter, cfg.Status.Addr().String(), doors}, nil
 }
 
-// openSocket returns the listener that was handed over under this name, or one
-// at the address, by default the public port; nil if there is neither.
-func openSocket(name, address string, port int) (net.Listener, error) {
+// openFront opens the public listener that was handed over under this name, or
+// one at the address, by default the public port, to be accepted on once the
+// component has proven itself; and a private one, noted in doors, that does the
+// same at once. Both stay nil if there is neither address nor port.
+func (g *ground) openFront(doors map[string]string, name, address string, port int, public, private *net.Listener) error {
 	if address == "" && port == 0 {
-		return nil, nil
+		return nil
 	}
-	return socket.Listen(name, cmp.Or(address, fmt.Sprintf(":%d", port)))
+	l, err := socket.Listen(name, cmp.Or(address, fmt.Sprintf(":%d", port)))
+	if err != nil {
+		return err
+	}
+	own, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	doors[name] = own.Addr().String()
+	*public, *private = socket.Gate(l, g.Proven), own
+	return nil
 }
