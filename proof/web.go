@@ -31,7 +31,12 @@ func (echo) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "this did not come by a router", http.StatusBadRequest)
 		return
 	}
-	io.Copy(w, http.MaxBytesReader(w, r.Body, 1<<20))
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 1<<20)) // Go's server does not read on once it writes
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	w.Write(body)
 }
 
 // Handler answers the requests that routers are proven with.

@@ -30,6 +30,7 @@ type systemDyno struct {
 	asked  bool      // to be replaced, by a person
 	stopBy time.Time
 	trial  trial     // its proof
+	lacks  string    // for its proof
 	passed time.Time // it
 	wrote  hoist.DynoWant
 	ended  chan hoist.Exit

@@ -117,7 +117,7 @@ func (y *system) prove(ctx context.Context, there bool) {
 			continue
 		}
 		why := y.lacks(ctx, d, registered)
-		if why == "" {
+		if d.lacks = why; why == "" {
 			y.state.Proven[d.ID] = true
 			d.State, d.passed = hoist.DynoUp, time.Now()
 			y.log.Info("proven", "dyno", d.Name(), "release", d.Version, "after", time.Since(d.since).Round(10*time.Millisecond))
@@ -161,7 +161,7 @@ func (y *system) lacks(ctx context.Context, d *systemDyno, registered []postgres
 	case err != nil:
 		return err.Error()
 	case !passed:
-		return "its proof goes on"
+		return "it has not done its task yet"
 	}
 	if err := y.seed.db.EndProbation(ctx, d.ID); err != nil && !errors.Is(err, hoist.ErrNotFound) {
 		return "the end of its probation cannot be written: " + err.Error()

@@ -29,6 +29,7 @@ type SystemDynoStatus struct {
 	Version int       `json:"version"`
 	PID     int       `json:"pid"`
 	Since   time.Time `json:"since"`
+	Lacks   string    `json:"lacks,omitempty"` // for its proof
 }
 
 func (y *system) show(want *desired, settled bool) {
@@ -43,7 +44,7 @@ func (y *system) show(want *desired, settled bool) {
 		st.Version, st.Slug = want.Version, want.Slug
 	}
 	for _, d := range y.dynos {
-		st.Dynos = append(st.Dynos, SystemDynoStatus{d.Name(), string(d.State), d.Version, d.pid, d.since})
+		st.Dynos = append(st.Dynos, SystemDynoStatus{d.Name(), string(d.State), d.Version, d.pid, d.since, d.lacks})
 	}
 	slices.SortFunc(st.Dynos, func(a, b SystemDynoStatus) int {
 		if n := strings.Compare(a.Name, b.Name); n != 0 {
