@@ -12,7 +12,6 @@ import (
 	"slices"
 	"strings"
 	"syscall"
-	"text/tabwriter"
 	"time"
 
 	"github.com/hoist-sh/hoist"
@@ -73,8 +72,7 @@ func (f *seedFlags) saved() (seed.Settings, error) {
 
 type seedCommand struct {
 	seedFlags
-	daemon, background, json, follow bool
-	lines                            int
+	daemon, background, json bool
 }
 
 func (c *seedCommand) command() *cobra.Command {
@@ -96,15 +94,12 @@ order; hoist.example.toml describes them.`,
 
 	status := &cobra.Command{Use: "status", Short: "Show what runs, and what it waits for", Args: cobra.NoArgs, RunE: c.status}
 	status.Flags().BoolVar(&c.json, "json", false, "as JSON")
-	ps := &cobra.Command{Use: "ps", Short: "List the components and the ground", Args: cobra.NoArgs, RunE: c.ps}
-	logs := &cobra.Command{Use: "logs", Short: "Show the seed's own log", Args: cobra.NoArgs, RunE: c.logs}
-	logs.Flags().IntVarP(&c.lines, "num", "n", 100, "number of lines")
-	logs.Flags().BoolVarP(&c.follow, "tail", "t", false, "go on with new lines")
-	cmd.AddCommand(status, ps, logs,
+	cmd.AddCommand(status,
 		&cobra.Command{Use: "stop", Short: "Stop the platform; dynos go on", Args: cobra.NoArgs, RunE: c.stop},
 		&cobra.Command{Use: "env COMPONENT", Short: "Print the environment of a component, to run it alone",
 			Example: "$ env $(hoist seed env compile) hoist compile", Args: cobra.ExactArgs(1), RunE: c.env},
 		c.execCommand(), c.systemCommand())
+	cmd.AddCommand((&outOfBand{c}).commands()...)
 	return cmd
 }
 
@@ -238,34 +233,10 @@ func (c *seedCommand) status(cmd *cobra.Command, _ []string) error {
 	if !st.Ready {
 		fmt.Fprintf(out, "\nNot ready: waits for %s.\n", strings.Join(st.WaitsFor, ", "))
 	}
-	return nil
-}
-
-func (c *seedCommand) ps(cmd *cobra.Command, _ []string) error {
-	st, err := c.ask(cmd)
-	if err != nil {
-		return err
+	if len(st.Notes) > 0 {
+		fmt.Fprintf(out, "\n%s\n", strings.Join(st.Notes, "\n"))
 	}
-	printTasks(cmd.OutOrStdout(), st)
 	return nil
-}
-
-func printTasks(out io.Writer, st seed.Status) {
-	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "Process\tState\tSince\tRestarts\tNote")
-	for _, t := range st.Tasks {
-		note := t.WaitsFor
-		if len(t.By) > 0 && note == "" {
-			note = "by " + strings.Join(t.By, ", ")
-		}
-		if t.WaitsFor != "" {
-			note = "waits for " + note
-		} else if t.Restarts > 0 && len(t.By) == 0 {
-			note, _, _ = strings.Cut(t.Error, "\n")
-		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\n", t.Name, t.State, age(t.Since), t.Restarts, note)
-	}
-	w.Flush()
 }
 
 // printStage says how far the platform runs on itself.
@@ -333,12 +304,4 @@ func (c *seedCommand) exec(_ *cobra.Command, args []string) error {
 		return err
 	}
 	return syscall.Exec(program, args[1:], append(os.Environ(), environ...))
-}
-
-func (c *seedCommand) logs(cmd *cobra.Command, _ []string) error {
-	settings, err := c.saved()
-	if err != nil {
-		return err
-	}
-	return seed.ShowLog(cmd.Context(), settings, cmd.OutOrStdout(), c.lines, c.follow)
 }
