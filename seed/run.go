@@ -29,11 +29,15 @@ type RunRequest struct {
 type runMessage struct {
 	Data  []byte
 	End   bool   // of the command's input
-	Exit  *int   // the last message to the client
-	Error string // why there is no exit code
+	Ended bool   // the last message to the client
+	Code  int    // the command's exit code
+	Error string // why there is none
 }
 
 const runProtocol = "hoist-run"
+
+// runIDs are the user ids of runs, after those of the components' dynos.
+var runIDs = uint32(0x0f00+len(hoist.Components)) << 16
 
 // runEnds is how long a command may go on after its client went.
 const runEnds = 10 * time.Second
@@ -45,7 +49,7 @@ func (y *system) spec(ctx context.Context, r RunRequest) (hoist.ContainerSpec, e
 	defer y.mu.Unlock()
 	id := hoist.NewID()
 	spec := hoist.ContainerSpec{ID: id, Name: "run", Command: r.Command, Attach: true, TTY: r.TTY, Env: map[string]string{},
-		Size: sizeNamed("Standard-2X"), Grants: &hoist.Grants{HostNetwork: true}, Labels: map[string]string{"run": "attached"}}
+		Size: sizeNamed("Standard-2X"), Grants: &hoist.Grants{HostNetwork: true, IDs: runIDs}, Labels: map[string]string{"run": "attached"}}
 	if y.seed.cfg.Engine == nil {
 		return spec, hoist.Invalid("This seed cannot make containers: it was started without runtime.")
 	}
@@ -144,9 +148,9 @@ func (s *Seed) serveRun(w http.ResponseWriter, r *http.Request) {
 	case <-drained:
 	case <-time.After(runEnds): // something it started holds its output
 	}
-	last := runMessage{Exit: &exit.Code}
+	last := runMessage{Ended: true, Code: exit.Code}
 	if err != nil {
-		last = runMessage{Error: err.Error()}
+		last.Error = err.Error()
 	}
 	conn.SetWriteDeadline(time.Now().Add(runEnds))
 	out.Encode(last)
@@ -219,13 +223,16 @@ func RunCommand(ctx context.Context, s Settings, r RunRequest, in io.Reader, out
 	for from := gob.NewDecoder(buffered); ; {
 		var m runMessage
 		if err := from.Decode(&m); err != nil {
+			if ctx.Err() != nil {
+				return 0, ctx.Err()
+			}
 			return 0, fmt.Errorf("The connection to the seed was lost, and the command with it: %w", err)
 		}
 		switch {
 		case m.Error != "":
 			return 0, fmt.Errorf("nobody can say how the command ended: %s", m.Error)
-		case m.Exit != nil:
-			return *m.Exit, nil
+		case m.Ended:
+			return m.Code, nil
 		}
 		if _, err := out.Write(m.Data); err != nil {
 			return 0, err

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/hoist-sh/hoist"
+	"github.com/hoist-sh/hoist/cli"
 	"github.com/hoist-sh/hoist/oci"
 	"github.com/hoist-sh/hoist/seed"
 	"github.com/hoist-sh/hoist/socket"
@@ -72,7 +73,7 @@ func (f *seedFlags) saved() (seed.Settings, error) {
 
 type seedCommand struct {
 	seedFlags
-	daemon, background, json bool
+	daemon, keep, background, json bool
 }
 
 func (c *seedCommand) command() *cobra.Command {
@@ -89,7 +90,9 @@ order; hoist.example.toml describes them.`,
 	}
 	c.add(cmd, true)
 	cmd.Flags().BoolVarP(&c.daemon, "daemon", "d", false, "run in the background (as a systemd unit where there is systemd)")
-	cmd.Flags().BoolVar(&c.background, "background", false, "be what --daemon starts")
+	cmd.Flags().BoolVar(&c.keep, "keep", false, "be what --daemon starts: keep a seed running")
+	cmd.Flags().BoolVar(&c.background, "background", false, "be the seed that is kept running")
+	cmd.Flags().MarkHidden("keep")
 	cmd.Flags().MarkHidden("background")
 
 	status := &cobra.Command{Use: "status", Short: "Show what runs, and what it waits for", Args: cobra.NoArgs, RunE: c.status}
@@ -110,6 +113,9 @@ func (c *seedCommand) run(cmd *cobra.Command, _ []string) error {
 	}
 	if c.daemon {
 		return c.start(cmd, settings)
+	}
+	if c.keep {
+		return c.keeper(cmd, settings)
 	}
 	if slices.Contains(settings.Components, hoist.ComponentRuntime) {
 		if os.Geteuid() != 0 {
@@ -180,6 +186,20 @@ func (c *seedCommand) start(cmd *cobra.Command, settings seed.Settings) error {
 	}
 	fmt.Fprintf(cmd.OutOrStdout(), "The platform runs at %s (ready in %s).\n", settings.Public().API(), time.Since(begun).Round(100*time.Millisecond))
 	return nil
+}
+
+// keeper runs the seed with the arguments we were given.
+func (c *seedCommand) keeper(cmd *cobra.Command, settings seed.Settings) error {
+	binary, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	args := slices.DeleteFunc(slices.Clone(os.Args[1:]), func(a string) bool { return a == "--keep" })
+	code, err := seed.Keep(cmd.Context(), binary, append(args, "--background"), settings.LogPath())
+	if err != nil {
+		return err
+	}
+	return cli.ExitCode(code)
 }
 
 func (c *seedCommand) stop(cmd *cobra.Command, _ []string) error {
