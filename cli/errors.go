@@ -22,6 +22,15 @@ type exitCode int
 
 func (e exitCode) Error() string { return fmt.Sprintf("exit status %d", int(e)) }
 
+// ExitCode is an error that ends the program with a code and without a message;
+// nil for 0.
+func ExitCode(code int) error {
+	if code == 0 {
+		return nil
+	}
+	return exitCode(code)
+}
+
 // interrupted is the exit code after ^C, as shells have it: 128 + SIGINT.
 const interrupted exitCode = 130
 

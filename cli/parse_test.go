@@ -127,7 +127,7 @@ func TestTheRemoteCommandIsHerokus(t *testing.T) {
 		{[]string{"echo", "a b", `say "x"`, ""}, `echo "a b" "say \"x\"" ""`},
 		{[]string{"echo", "$HOME"}, "echo $HOME"},
 	} {
-		if got := remoteCommand(c.args); got != c.want {
+		if got := RemoteCommand(c.args); got != c.want {
 			t.Errorf("%q: %s, want %s", c.args, got, c.want)
 		}
 	}

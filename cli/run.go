@@ -40,7 +40,7 @@ func (o *oneOff) request(args []string, attach bool) (map[string]any, error) {
 	if err != nil {
 		return nil, err
 	}
-	body := map[string]any{"command": remoteCommand(args), "attach": attach, "env": env}
+	body := map[string]any{"command": RemoteCommand(args), "attach": attach, "env": env}
 	if o.size != "" {
 		body["size"] = o.size
 	}
@@ -50,10 +50,10 @@ func (o *oneOff) request(args []string, attach bool) (map[string]any, error) {
 	return body, nil
 }
 
-// remoteCommand makes the remote shell's text from arguments, as Heroku's CLI
+// RemoteCommand makes the remote shell's text from arguments, as Heroku's CLI
 // does: one argument is shell text as it is; of several, those with spaces or
 // quotes stay one word. Variables are the remote shell's to expand.
-func remoteCommand(args []string) string {
+func RemoteCommand(args []string) string {
 	if len(args) == 1 {
 		return args[0]
 	}

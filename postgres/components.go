@@ -59,9 +59,9 @@ func (db *DB) Unregister(ctx context.Context, id hoist.ID) error {
 }
 
 // KeepRegistered registers r every 2 s until ctx ends, then unregisters it.
-// bus is rung when it comes and goes. proven is called once, when there is no
+// waitsFor is asked each time what it lacks; nil means nothing ever. bus is rung when it comes and goes. proven is called once, when there is no
 // probation or it is over.
-func (db *DB) KeepRegistered(ctx context.Context, bus hoist.Bus, r Registration, proven func()) {
+func (db *DB) KeepRegistered(ctx context.Context, bus hoist.Bus, r Registration, waitsFor func() string, proven func()) {
 	if !r.Probation {
 		proven()
 	}
@@ -78,6 +78,9 @@ func (db *DB) KeepRegistered(ctx context.Context, bus hoist.Bus, r Registration,
 	defer tick.Stop()
 	registered := false
 	for {
+		if waitsFor != nil {
+			r.WaitsFor = waitsFor()
+		}
 		is, err := db.Register(ctx, r)
 		if err == nil && !registered {
 			registered = true

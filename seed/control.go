@@ -34,6 +34,8 @@ type Status struct {
 	Dynos map[string]int `json:"dynos"`
 	// System is the platform's own app; nil while there is none.
 	System *SystemStatus `json:"system,omitempty"`
+	// Notes are what a person should know although all may run.
+	Notes []string `json:"notes,omitempty"`
 }
 
 // TaskStatus is the status of a part of the ground or a component.
@@ -41,10 +43,12 @@ type TaskStatus struct {
 	Name     string    `json:"name"`
 	State    string    `json:"state"` // starting, up, waiting or down
 	Since    time.Time `json:"since"`
+	PID      int       `json:"pid,omitempty"`
 	Restarts int       `json:"restarts"`
 	WaitsFor string    `json:"waits_for,omitempty"`
-	Error    string    `json:"error,omitempty"` // why it last ended
-	By       []string  `json:"by,omitempty"`    // dynos that do its work instead
+	Without  string    `json:"without,omitempty"` // what is missing, and how it goes on
+	Error    string    `json:"error,omitempty"`   // why it last ended
+	By       []string  `json:"by,omitempty"`      // dynos that do its work instead
 }
 
 func (s *Seed) status(ctx context.Context) Status {
@@ -57,7 +61,7 @@ func (s *Seed) status(ctx context.Context) Status {
 		st.Ports[p.socket] = s.cfg.listenAddr(p.port)
 	}
 	for _, t := range s.ground {
-		st.add(t.status())
+		st.add(s.processOf(t.status()))
 	}
 	registered, err := s.db.Registrations(ctx)
 	if err == nil {
@@ -71,12 +75,18 @@ func (s *Seed) status(ctx context.Context) Status {
 		switch {
 		case !t.on():
 			c = s.system.standsIn(c)
+			c.lacks(s.cfg.reports(c.Name, time.Now()))
 		case c.State == stateUp:
-			c.waits(registered)
+			c.PID = os.Getpid()
+			if err == nil {
+				c.waits(registered)
+			}
+			c.lacks(s.ownReports(c.Name))
 		}
 		st.add(c)
 	}
 	st.System = s.system.status()
+	st.Notes = s.notes(ctx, st)
 	st.Ready = running && len(st.WaitsFor) == 0
 	return st
 }
@@ -131,6 +141,7 @@ func (s *Seed) listenControl() (io.Closer, error) {
 		w.Header().Set("Content-Type", "application/json")
 		json.NewEncoder(w).Encode(s.status(r.Context()))
 	})
+	s.outOfBand(mux)
 	mux.HandleFunc("POST /stop", func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(http.StatusAccepted)
 		s.stop()
@@ -142,7 +153,7 @@ func (s *Seed) listenControl() (io.Closer, error) {
 
 // call speaks to the seed of a data directory.
 func call(ctx context.Context, s Settings, method, path string) ([]byte, error) {
-	client := &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{
+	client := &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{
 		DisableKeepAlives: true,
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return (&net.Dialer{}).DialContext(ctx, "unix", s.socket())

@@ -45,10 +45,10 @@ func Daemon(ctx context.Context, s Settings, binary string, args []string, waiti
 	return WaitReady(ctx, s, waiting)
 }
 
-// startProcess starts the seed in a session of its own. What it writes before
+// startProcess starts the seed in a session of its own, with a keeper. What it writes before
 // it has taken its log is why it cannot start.
 func startProcess(ctx context.Context, _ Settings, binary string, args []string) error {
-	cmd := exec.Command(binary, append(slices.Clone(args), "--background")...)
+	cmd := exec.Command(binary, append(slices.Clone(args), "--keep")...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	cmd.Dir = "/"
 	r, w, err := os.Pipe()

@@ -156,7 +156,7 @@ func (s *Seed) serveProofs(ctx context.Context) {
 func (s *Seed) keepRegistered(ctx context.Context, service, address string) {
 	s.db.KeepRegistered(ctx, s.system.bus, postgres.Registration{
 		ID: hoist.NewID(), Type: service, Address: address, Version: s.cfg.Version,
-	}, func() {})
+	}, nil, func() {})
 }
 
 // blobs is the blob store as a component has it.

@@ -9,17 +9,22 @@ import (
 )
 
 // ShowLog writes the last lines of the seed's log and, to follow it, new ones
-// until ctx ends.
-func ShowLog(ctx context.Context, s Settings, w io.Writer, lines int, follow bool) error {
+// until ctx ends. With a component they are those that it wrote, inside the seed or
+// in its dynos; of "postgres" its own log. It needs no running seed.
+func ShowLog(ctx context.Context, s Settings, w io.Writer, component string, lines int, follow bool) error {
+	name := s.LogPath()
+	if component == "postgres" {
+		name = s.file("postgres/postgres.log")
+	}
 	var text []byte
-	for _, path := range []string{s.LogPath() + ".1", s.LogPath()} {
+	for _, path := range []string{name + ".1", name} {
 		part, err := os.ReadFile(path)
 		if err != nil && !os.IsNotExist(err) {
 			return err
 		}
 		text = append(text, part...)
 	}
-	f, err := os.Open(s.LogPath())
+	f, err := os.Open(name)
 	if err != nil {
 		return err
 	}
@@ -27,7 +32,12 @@ func ShowLog(ctx context.Context, s Settings, w io.Writer, lines int, follow boo
 	if _, err := f.Seek(0, io.SeekEnd); err != nil {
 		return err
 	}
-	if _, err := w.Write(lastLines(text, lines)); err != nil || !follow {
+	out := w
+	if component != "postgres" {
+		filter := &logFilter{w: w, component: component}
+		text, w = filter.pick(text), filter
+	}
+	if _, err := out.Write(lastLines(text, lines)); err != nil || !follow {
 		return err
 	}
 	for {
@@ -40,12 +50,12 @@ func ShowLog(ctx context.Context, s Settings, w io.Writer, lines int, follow boo
 		case <-time.After(200 * time.Millisecond):
 		}
 		// Begun again meanwhile: take the rest of the old file, then the new.
-		now, err := os.Stat(s.LogPath())
+		now, err := os.Stat(name)
 		if err != nil {
 			continue
 		}
 		if old, err := f.Stat(); err == nil && !os.SameFile(old, now) {
-			if next, err := os.Open(s.LogPath()); err == nil {
+			if next, err := os.Open(name); err == nil {
 				io.Copy(w, f)
 				f.Close()
 				f = next

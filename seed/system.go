@@ -77,26 +77,25 @@ type systemState struct {
 	Failed map[hoist.ID]string `json:"failed"`         // releases that did not prove themselves, and why
 	Proven map[hoist.ID]bool   `json:"proven"`         // dynos
 	Same   map[hoist.ID]sameAs `json:"same,omitempty"` // releases that are rollbacks by the seed
+
+	History  []provenRelease      `json:"history,omitempty"`  // the oldest first
+	Override *override            `json:"override,omitempty"` // a rollback that the database does not know yet
+	Rescued  map[string]time.Time `json:"rescued,omitempty"`  // components whose work the seed does until told otherwise
 }
 
 // wanted is the current release or, if that failed, the last good one with the
 // current one's quantities.
 func (s *systemState) wanted() *desired {
+	if s.Override != nil {
+		return s.Override.To.withQuantities(s.Next)
+	}
 	if s.Next == nil || s.Failed[s.Next.ReleaseID] == "" {
 		return s.Next
 	}
 	if s.Good == nil {
 		return nil
 	}
-	back := *s.Good
-	back.Formation = maps.Clone(s.Good.Formation)
-	for name, p := range s.Next.Formation {
-		if was, ok := back.Formation[name]; ok {
-			was.Quantity = p.Quantity
-			back.Formation[name] = was
-		}
-	}
-	return &back
+	return s.Good.withQuantities(s.Next)
 }
 
 func (s *systemState) makeMaps() {
@@ -111,9 +110,10 @@ func (s *systemState) makeMaps() {
 	}
 }
 
-// good reports whether a release is the last good one.
+// good reports whether a release is known to be good.
 func (s *systemState) good(d *desired) bool {
-	return s.Good != nil && d != nil && s.Good.code().ReleaseID == d.code().ReleaseID
+	return d != nil && (s.Good != nil && s.Good.code() == d.code() ||
+		slices.ContainsFunc(s.History, func(r provenRelease) bool { return r.code() == d.code() }))
 }
 
 // system runs the platform's own app: one loop makes its dynos equal to what
@@ -135,6 +135,7 @@ type system struct {
 	provenAt  map[string]time.Time // a proven dyno was seen
 	chain     trial                // of the whole, when all dynos have proven themselves
 	noted     map[hoist.ID]string  // states of releases that are in the database
+	cannot    map[string]string    // why a dyno could not be started lately, by component
 	lastSlot  int                  // of a runtime that died: its successor is the same worker
 	savedText string
 	shown     atomic.Pointer[SystemStatus]
@@ -142,7 +143,7 @@ type system struct {
 
 func newSystem(s *Seed) (*system, error) {
 	y := &system{seed: s, log: s.log.With("app", hoist.SystemApp), kick: make(chan struct{}, 1),
-		dynos: map[hoist.ID]*systemDyno{}, crashes: map[string]int{}, startAt: map[string]time.Time{}, provenAt: map[string]time.Time{}, noted: map[hoist.ID]string{}}
+		dynos: map[hoist.ID]*systemDyno{}, crashes: map[string]int{}, startAt: map[string]time.Time{}, provenAt: map[string]time.Time{}, noted: map[hoist.ID]string{}, cannot: map[string]string{}}
 	text, err := os.ReadFile(y.file())
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -182,7 +183,7 @@ func (y *system) close() {
 // keeps reports whether dynos are meant to do a component's work from the start.
 func (y *system) keeps(component string) bool {
 	d := y.state.wanted()
-	return y.engine != nil && d != nil && d.Formation[component].Quantity > 0
+	return y.engine != nil && d != nil && y.state.rescued(component, d.Formation[component]).Quantity > 0
 }
 
 // pids are the first processes of a component's dynos.
@@ -272,7 +273,7 @@ func (y *system) look(ctx context.Context) {
 func (y *system) adjust(ctx context.Context, c string, want *desired) bool {
 	var p process
 	if want != nil {
-		p = want.Formation[c]
+		p = y.state.rescued(c, want.Formation[c])
 	}
 	own := y.inside(c)
 	members := y.members(c, want)
@@ -301,8 +302,11 @@ func (y *system) adjust(ctx context.Context, c string, want *desired) bool {
 	if now.After(y.startAt[c]) {
 		for _, n := range start {
 			if err := y.start(ctx, c, n, want); err != nil && ctx.Err() == nil {
+				y.cannot[c] = err.Error()
 				y.log.Error("cannot start", "dyno", fmt.Sprintf("%s.%d", c, n), "err", err)
 				y.backOff(c)
+			} else {
+				delete(y.cannot, c)
 			}
 		}
 	}
@@ -340,6 +344,14 @@ func (y *system) moved(ctx context.Context) bool {
 
 // save writes system.json and the rows of the dynos.
 func (y *system) save(ctx context.Context, want *desired) {
+	y.write()
+	if y.state.Next != nil {
+		y.saveRows(ctx, y.state.Next.AppID)
+	}
+}
+
+// write writes system.json.
+func (y *system) write() {
 	maps.DeleteFunc(y.state.Proven, func(id hoist.ID, _ bool) bool { return y.dynos[id] == nil })
 	text, err := json.MarshalIndent(y.state, "", "  ")
 	if err == nil && string(text) != y.savedText {
@@ -349,8 +361,5 @@ func (y *system) save(ctx context.Context, want *desired) {
 	}
 	if err != nil {
 		y.log.Error("system.json", "err", err)
-	}
-	if y.state.Next != nil {
-		y.saveRows(ctx, y.state.Next.AppID)
 	}
 }

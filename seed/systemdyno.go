@@ -135,10 +135,8 @@ func (y *system) fetch(ctx context.Context, slug hoist.Slug) error {
 // collectSlugs removes the slugs that nothing may need any more.
 func (y *system) collectSlugs() {
 	keep := map[string]bool{}
-	for _, d := range []*desired{y.state.Good, y.state.Next} {
-		if d != nil {
-			keep[y.slugFile(d.Slug)] = true
-		}
+	for _, d := range y.state.kept() {
+		keep[y.slugFile(d.Slug)] = true
 	}
 	for _, d := range y.dynos {
 		keep[d.Env["slug"]] = true
@@ -225,6 +223,9 @@ func (y *system) freeSlot() int {
 
 func (y *system) start(ctx context.Context, c string, number int, want *desired) error {
 	p := want.Formation[c]
+	if err := y.whole(want.Slug); err != nil {
+		return err
+	}
 	env, err := y.environ(c, want)
 	if err != nil {
 		return err
@@ -333,9 +334,8 @@ func giveDir(dir string, ids uint32) error {
 // watch takes a dyno's lines to the app's log until it ends.
 func (y *system) watch(ctx context.Context, d *systemDyno) {
 	exit, err := y.engine.Watch(ctx, d.ID, func(line []byte) {
-		if !y.say(d.AppID, d.Name(), "app", string(line)) {
-			y.log.Info(string(line), "dyno", d.Name())
-		}
+		y.say(d.AppID, d.Name(), "app", string(line))
+		y.log.Info(string(line), "dyno", d.Name(), "line", true) // the bus may be away, or go before it is stored
 	})
 	if ctx.Err() == nil {
 		if err != nil {

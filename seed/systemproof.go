@@ -103,6 +103,7 @@ func (y *system) prove(ctx context.Context, there bool) {
 			d.since = time.Now()
 			d.trial.stop()
 		}
+		y.proveAlone()
 		return
 	}
 	for _, d := range y.dynos {

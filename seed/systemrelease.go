@@ -22,6 +22,10 @@ func (y *system) refresh(ctx context.Context) (there bool) {
 	if err != nil {
 		return false
 	}
+	if y.agree(ctx, r.ReleaseID) {
+		y.wake()
+		return true
+	}
 	d := &desired{AppID: r.AppID, ReleaseID: r.ReleaseID, Version: r.Version, Commit: r.Slug.Commit, Slug: r.Slug.SHA256,
 		Config: r.Config, Formation: map[string]process{}}
 	for _, p := range r.Formation {
@@ -32,11 +36,15 @@ func (y *system) refresh(ctx context.Context) (there bool) {
 	if as, ok := y.state.Same[d.ReleaseID]; ok {
 		d.As = &as
 	}
-	if reflect.DeepEqual(d, y.state.Next) {
+	same := reflect.DeepEqual(d, y.state.Next)
+	if same && y.here(d.Slug) {
 		return true
 	}
 	if err := y.fetch(ctx, r.Slug); err != nil {
 		y.log.Error("slug", "release", d.Version, "err", err)
+		return true
+	}
+	if same {
 		return true
 	}
 	if y.state.Next != nil && y.state.Next.ReleaseID == d.ReleaseID {
@@ -70,7 +78,7 @@ func (y *system) fail(who, why string) {
 // conclude is what follows when all dynos have proven themselves: the whole
 // has to, and then the release is good. It reports whether all is settled.
 func (y *system) conclude(ctx context.Context, want *desired) bool {
-	if want != y.state.Next || len(y.dynos) == 0 || reflect.DeepEqual(y.state.Good, want) {
+	if want != y.state.Next || len(y.dynos) == 0 || len(y.state.Rescued) > 0 || reflect.DeepEqual(y.state.Good, want) {
 		return true
 	}
 	if !y.state.good(want) && y.prover != nil {
@@ -85,6 +93,7 @@ func (y *system) conclude(ctx context.Context, want *desired) bool {
 	}
 	y.log.Info("the release has proved itself", "version", want.Version)
 	y.state.Good = want
+	y.state.remember(want, time.Now())
 	return true
 }
 

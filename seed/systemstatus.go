@@ -20,6 +20,10 @@ type SystemStatus struct {
 	Failed  string             `json:"failed,omitempty"` // why the current release was given up
 	Settled bool               `json:"settled"`          // all runs as it shall
 	Dynos   []SystemDynoStatus `json:"dynos"`
+
+	Rescued  []string          `json:"rescued,omitempty"`  // components whose work the seed does until `rescue --back`
+	Cannot   map[string]string `json:"cannot,omitempty"`   // why dynos of a component could not be started
+	Override string            `json:"override,omitempty"` // a rollback that the database does not know yet
 }
 
 // SystemDynoStatus is one dyno of it.
@@ -43,6 +47,7 @@ func (y *system) show(want *desired, settled bool) {
 	if want != nil {
 		st.Version, st.Slug = want.Version, want.Slug
 	}
+	y.outOfBand(st)
 	for _, d := range y.dynos {
 		st.Dynos = append(st.Dynos, SystemDynoStatus{d.Name(), string(d.State), d.Version, d.pid, d.since, d.lacks})
 	}
@@ -65,8 +70,11 @@ func (y *system) standsIn(c TaskStatus) TaskStatus {
 	c.State, c.Error = stateWaiting, ""
 	c.WaitsFor = "its dynos"
 	if st := y.status(); st != nil {
+		if why := st.Cannot[c.Name]; why != "" {
+			c.WaitsFor += " (" + why + ")"
+		}
 		for _, d := range st.Dynos {
-			if typ, _, _ := strings.Cut(d.Name, "."); typ != c.Name {
+			if typeOf(d.Name) != c.Name {
 				continue
 			}
 			c.By = append(c.By, fmt.Sprintf("%s (v%d)", d.Name, d.Version))
@@ -76,6 +84,12 @@ func (y *system) standsIn(c TaskStatus) TaskStatus {
 		}
 	}
 	return c
+}
+
+// typeOf is the process type of a dyno, "api" of "api.1".
+func typeOf(dyno string) string {
+	typ, _, _ := strings.Cut(dyno, ".")
+	return typ
 }
 
 // Stage is what `hoist bootstrap` notes of a stage that it reached.

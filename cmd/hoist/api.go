@@ -25,9 +25,13 @@ func init() {
 			// All API processes have the same DATABASE_URL, and nobody else has it.
 			key := sha256.Sum256([]byte("hoist api signing key\x00" + g.env("DATABASE_URL")))
 			server := api.New(l, api.Config{
-				DB: g.DB, Bus: g.Bus, Blobs: g.Blobs, Public: g.Public, Stack: stackName(g.env), BuiltIn: builtInBuildpacks(),
+				DB:     g.database("apps, releases, accounts", waits),
+				Bus:    g.bus("bells, output of builds", "it looks at the database every 3 s"),
+				Blobs:  g.blobs("slugs and sources that are uploaded", "all else is served", "slugs/"),
+				Public: g.Public, Stack: stackName(g.env), BuiltIn: builtInBuildpacks(),
 				SigningKey: key[:], Proven: g.Proven, Log: g.Log,
 			})
+			g.peer(hoist.ComponentRuntime, "dynos of a new release", "the release is made, and its dynos start later")
 			return registered{server, g, hoist.ComponentAPI, l.Addr().String(), nil}, nil
 		},
 	})

@@ -40,7 +40,11 @@ func buildCompile(_ context.Context, g *ground) (hoist.Component, error) {
 	dial := func(ctx context.Context, listener, secret string) (io.ReadWriteCloser, error) {
 		return rendezvous.Dial(ctx, listener, secret)
 	}
-	return registered{compile.New(s, g.DB, g.Bus, g.Blobs, dial, g.Log), g, hoist.ComponentCompile, "", nil}, nil
+	g.peer(hoist.ComponentRuntime, "build dynos", waits)
+	worker := compile.New(s, g.database("builds to claim", waits),
+		g.bus("bells, output of builds", "it looks at the database every 3 s; output is kept for when the bus is back"),
+		g.blobs("sources, caches and slugs", waits, "slugs/"), dial, g.Log)
+	return registered{worker, g, hoist.ComponentCompile, "", nil}, nil
 }
 
 func knownSize(name string) bool {

@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -35,9 +36,6 @@ type component struct {
 // environment (see docs/architecture.md).
 type ground struct {
 	environ []string // "NAME=value"
-	DB      *postgres.DB
-	Bus     hoist.Bus
-	Blobs   hoist.Blobs
 	Public  hoist.Public
 	Log     *slog.Logger
 
@@ -45,7 +43,14 @@ type ground struct {
 	Probation bool          // it starts on probation
 	Proven    chan struct{} // closed when there is no probation (any more)
 
-	closeBus func()
+	needs needs
+	own   func() string // what the component says it waits for; may be nil
+	probe string        // the key of a blob to ask for
+
+	// Given out by database, bus and blobs.
+	db    *postgres.DB
+	nats  *nats.Bus
+	store hoist.Blobs // nil if there is no BLOB_URL
 }
 
 func (c component) command() *cobra.Command {
@@ -71,7 +76,20 @@ func (c component) run(ctx context.Context, environ []string, log *slog.Logger) 
 	if err != nil {
 		return fmt.Errorf("%s: %w", c.name, err)
 	}
-	return built.Run(ctx)
+	if w, ok := built.(interface{ WaitsFor() string }); ok {
+		g.own = w.WaitsFor
+	}
+	reporting, stop := context.WithCancel(context.WithoutCancel(ctx)) // also while it finishes
+	gone := make(chan struct{})
+	go func() {
+		defer close(gone)
+		g.report(reporting, g.ID)
+	}()
+	defer func() { stop(); <-gone }()
+	if err := built.Run(ctx); ctx.Err() == nil || !errors.Is(err, context.Canceled) {
+		return err
+	}
+	return nil // it was asked to end, and did
 }
 
 func newGround(ctx context.Context, name string, environ []string, log *slog.Logger) (_ *ground, err error) {
@@ -94,25 +112,23 @@ func newGround(ctx context.Context, name string, environ []string, log *slog.Log
 		}
 	}
 	if v := g.env("BLOB_URL"); v != "" { // not all components have blobs
-		if g.Blobs, err = blob.Open(v); err != nil {
+		if g.store, err = blob.Open(v); err != nil {
 			return nil, err
 		}
 	}
-	if g.DB, err = postgres.Open(ctx, g.env("DATABASE_URL")); err != nil {
+	if g.db, err = postgres.Open(ctx, g.env("DATABASE_URL")); err != nil {
 		return nil, err
 	}
-	bus, err := nats.Connect(g.env("NATS_URL"), g.Log)
-	if err != nil {
-		g.DB.Close()
+	if g.nats, err = nats.Connect(g.env("NATS_URL"), g.Log); err != nil {
+		g.db.Close()
 		return nil, err
 	}
-	g.Bus, g.closeBus = bus, bus.Close
 	return g, nil
 }
 
 func (g *ground) close() {
-	g.closeBus()
-	g.DB.Close()
+	g.nats.Close()
+	g.db.Close()
 }
 
 // env is a variable of the component's environment, which is not that of the

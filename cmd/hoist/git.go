@@ -38,10 +38,12 @@ func newGit(_ context.Context, g *ground) (hoist.Component, error) {
 	if address == "" {
 		address = "127.0.0.1:0"
 	}
+	g.peer(hoist.ComponentCompile, "slugs of what is pushed", "a push is kept and waits; fetch and clone are served")
+	g.peer(hoist.ComponentAPI, "releases of what is built", "a push is kept and waits; fetch and clone are served")
 	return git.New(git.Config{
-		DB:      g.DB,
-		Bus:     g.Bus,
-		Blobs:   g.Blobs,
+		DB:      g.database("accounts, keys, refs", waits),
+		Bus:     g.bus("bells, output of builds", "it looks at the database every 3 s"),
+		Blobs:   g.blobs("packs of repositories", "repositories that are on local disk are served", "repos/"),
 		Public:  g.Public,
 		Log:     g.Log,
 		Dir:     dir,

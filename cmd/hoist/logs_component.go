@@ -17,7 +17,7 @@ func init() {
 			if err != nil {
 				return nil, err
 			}
-			return registered{logs.New(l, g.DB, g.Bus, g.Log), g, hoist.ComponentLogs, l.Addr().String(), nil}, nil
+			return registered{logs.New(l, g.database("log sessions", waits), g.bus("the lines", waits), g.Log), g, hoist.ComponentLogs, l.Addr().String(), nil}, nil
 		},
 	})
 }

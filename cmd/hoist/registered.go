@@ -32,7 +32,15 @@ func (r registered) Run(ctx context.Context) error {
 // register keeps a row for a component until ctx ends, and opens the gate
 // when it has proven itself.
 func (g *ground) register(ctx context.Context, name, address string, doors map[string]string) {
-	g.DB.KeepRegistered(ctx, g.Bus, postgres.Registration{
+	g.db.KeepRegistered(ctx, g.nats, postgres.Registration{
 		ID: g.ID, Type: name, Address: address, Doors: doors, Version: version(), Probation: g.Probation,
-	}, sync.OnceFunc(func() { close(g.Proven) }))
+	}, g.waitsFor, sync.OnceFunc(func() { close(g.Proven) }))
+}
+
+// WaitsFor is what the component says it lacks; empty if it does not say.
+func (r registered) WaitsFor() string {
+	if w, ok := r.Component.(interface{ WaitsFor() string }); ok {
+		return w.WaitsFor()
+	}
+	return ""
 }

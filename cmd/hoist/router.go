@@ -24,7 +24,13 @@ func buildRouter(_ context.Context, g *ground) (hoist.Component, error) {
 	if err != nil {
 		return nil, err
 	}
-	cfg := router.Config{Public: g.Public, Store: g.DB, Bus: g.Bus, Log: g.Log, Dir: g.env("HOIST_DIR"), Settings: settings}
+	for _, name := range []string{hoist.ComponentAPI, hoist.ComponentGit, hoist.ComponentLogs} {
+		g.peer(name, "requests to the platform's own host of it", "requests to apps are served")
+	}
+	g.peer(hoist.ComponentRuntime, "clients of attached dynos", "requests are served by the dynos that run")
+	cfg := router.Config{Public: g.Public, Log: g.Log, Dir: g.env("HOIST_DIR"), Settings: settings,
+		Store: g.database("routes", "it starts from its last snapshot, and serves that"),
+		Bus:   g.bus("bells, log lines", "it reads the routes every 3 s")}
 	if cert, key := g.env("HOIST_TLS_CERT"), g.env("HOIST_TLS_KEY"); cert != "" {
 		if cfg.GetCertificate, err = router.Certificate(cert, key, g.Log); err != nil {
 			return nil, err

@@ -62,6 +62,9 @@ func buildRuntime(_ context.Context, g *ground) (hoist.Component, error) {
 			}
 		}
 	}
+	db := g.database("formations and dynos", waits)
+	bus := g.bus("bells, lines of dynos", "it looks at the database every 3 s; lines are kept for when the bus is back")
+	blobs := g.blobs("slugs", "those on local disk are started", "slugs/")
 	binary, err := os.Executable()
 	if err != nil {
 		return nil, err
@@ -70,15 +73,17 @@ func buildRuntime(_ context.Context, g *ground) (hoist.Component, error) {
 		Name: cmp.Or(g.env("HOIST_ENGINE"), "hoist"), Dir: filepath.Join(dir, "engine"), Network: network,
 		Runtime: g.env("HOIST_OCI_RUNTIME"), Stack: g.env("HOIST_STACK"), Binary: binary, Log: g.Log,
 	}
-	return registered{&engineRuntime{g, cfg, ociCfg}, g, hoist.ComponentRuntime, "", nil}, nil
+	begin := func(engine hoist.Engine) hoist.Component {
+		return runtime.New(cfg, db, bus, blobs, engine, g.Log)
+	}
+	return registered{&engineRuntime{begin, ociCfg}, g, hoist.ComponentRuntime, "", nil}, nil
 }
 
 // engineRuntime is a runtime with an engine, which is made only in Run: a
 // predecessor on its directory may still be ending.
 type engineRuntime struct {
-	g   *ground
-	cfg runtime.Config
-	oci oci.Config
+	begin func(hoist.Engine) hoist.Component
+	oci   oci.Config
 }
 
 func (r *engineRuntime) Run(ctx context.Context) error {
@@ -87,7 +92,7 @@ func (r *engineRuntime) Run(ctx context.Context) error {
 		return err
 	}
 	defer engine.Close()
-	return runtime.New(r.cfg, r.g.DB, r.g.Bus, r.g.Blobs, engine, r.g.Log).Run(ctx)
+	return r.begin(engine).Run(ctx)
 }
 
 // dynoMemory is what dynos may use of this machine, in bytes.

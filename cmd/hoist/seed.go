@@ -12,10 +12,10 @@ import (
 	"slices"
 	"strings"
 	"syscall"
-	"text/tabwriter"
 	"time"
 
 	"github.com/hoist-sh/hoist"
+	"github.com/hoist-sh/hoist/cli"
 	"github.com/hoist-sh/hoist/oci"
 	"github.com/hoist-sh/hoist/seed"
 	"github.com/hoist-sh/hoist/socket"
@@ -73,8 +73,7 @@ func (f *seedFlags) saved() (seed.Settings, error) {
 
 type seedCommand struct {
 	seedFlags
-	daemon, background, json, follow bool
-	lines                            int
+	daemon, keep, background, json bool
 }
 
 func (c *seedCommand) command() *cobra.Command {
@@ -91,20 +90,19 @@ order; hoist.example.toml describes them.`,
 	}
 	c.add(cmd, true)
 	cmd.Flags().BoolVarP(&c.daemon, "daemon", "d", false, "run in the background (as a systemd unit where there is systemd)")
-	cmd.Flags().BoolVar(&c.background, "background", false, "be what --daemon starts")
+	cmd.Flags().BoolVar(&c.keep, "keep", false, "be what --daemon starts: keep a seed running")
+	cmd.Flags().BoolVar(&c.background, "background", false, "be the seed that is kept running")
+	cmd.Flags().MarkHidden("keep")
 	cmd.Flags().MarkHidden("background")
 
 	status := &cobra.Command{Use: "status", Short: "Show what runs, and what it waits for", Args: cobra.NoArgs, RunE: c.status}
 	status.Flags().BoolVar(&c.json, "json", false, "as JSON")
-	ps := &cobra.Command{Use: "ps", Short: "List the components and the ground", Args: cobra.NoArgs, RunE: c.ps}
-	logs := &cobra.Command{Use: "logs", Short: "Show the seed's own log", Args: cobra.NoArgs, RunE: c.logs}
-	logs.Flags().IntVarP(&c.lines, "num", "n", 100, "number of lines")
-	logs.Flags().BoolVarP(&c.follow, "tail", "t", false, "go on with new lines")
-	cmd.AddCommand(status, ps, logs,
+	cmd.AddCommand(status,
 		&cobra.Command{Use: "stop", Short: "Stop the platform; dynos go on", Args: cobra.NoArgs, RunE: c.stop},
 		&cobra.Command{Use: "env COMPONENT", Short: "Print the environment of a component, to run it alone",
 			Example: "$ env $(hoist seed env compile) hoist compile", Args: cobra.ExactArgs(1), RunE: c.env},
 		c.execCommand(), c.systemCommand())
+	cmd.AddCommand((&outOfBand{c}).commands()...)
 	return cmd
 }
 
@@ -115,6 +113,9 @@ func (c *seedCommand) run(cmd *cobra.Command, _ []string) error {
 	}
 	if c.daemon {
 		return c.start(cmd, settings)
+	}
+	if c.keep {
+		return c.keeper(cmd, settings)
 	}
 	if slices.Contains(settings.Components, hoist.ComponentRuntime) {
 		if os.Geteuid() != 0 {
@@ -187,6 +188,20 @@ func (c *seedCommand) start(cmd *cobra.Command, settings seed.Settings) error {
 	return nil
 }
 
+// keeper runs the seed with the arguments we were given.
+func (c *seedCommand) keeper(cmd *cobra.Command, settings seed.Settings) error {
+	binary, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	args := slices.DeleteFunc(slices.Clone(os.Args[1:]), func(a string) bool { return a == "--keep" })
+	code, err := seed.Keep(cmd.Context(), binary, append(args, "--background"), settings.LogPath())
+	if err != nil {
+		return err
+	}
+	return cli.ExitCode(code)
+}
+
 func (c *seedCommand) stop(cmd *cobra.Command, _ []string) error {
 	settings, err := c.saved()
 	if err != nil {
@@ -238,34 +253,10 @@ func (c *seedCommand) status(cmd *cobra.Command, _ []string) error {
 	if !st.Ready {
 		fmt.Fprintf(out, "\nNot ready: waits for %s.\n", strings.Join(st.WaitsFor, ", "))
 	}
-	return nil
-}
-
-func (c *seedCommand) ps(cmd *cobra.Command, _ []string) error {
-	st, err := c.ask(cmd)
-	if err != nil {
-		return err
+	if len(st.Notes) > 0 {
+		fmt.Fprintf(out, "\n%s\n", strings.Join(st.Notes, "\n"))
 	}
-	printTasks(cmd.OutOrStdout(), st)
 	return nil
-}
-
-func printTasks(out io.Writer, st seed.Status) {
-	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "Process\tState\tSince\tRestarts\tNote")
-	for _, t := range st.Tasks {
-		note := t.WaitsFor
-		if len(t.By) > 0 && note == "" {
-			note = "by " + strings.Join(t.By, ", ")
-		}
-		if t.WaitsFor != "" {
-			note = "waits for " + note
-		} else if t.Restarts > 0 && len(t.By) == 0 {
-			note, _, _ = strings.Cut(t.Error, "\n")
-		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\n", t.Name, t.State, age(t.Since), t.Restarts, note)
-	}
-	w.Flush()
 }
 
 // printStage says how far the platform runs on itself.
@@ -333,12 +324,4 @@ func (c *seedCommand) exec(_ *cobra.Command, args []string) error {
 		return err
 	}
 	return syscall.Exec(program, args[1:], append(os.Environ(), environ...))
-}
-
-func (c *seedCommand) logs(cmd *cobra.Command, _ []string) error {
-	settings, err := c.saved()
-	if err != nil {
-		return err
-	}
-	return seed.ShowLog(cmd.Context(), settings, cmd.OutOrStdout(), c.lines, c.follow)
 }

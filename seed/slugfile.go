@@ -1,0 +1,35 @@
+package seed
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"os"
+)
+
+// whole checks that a local slug is there and what it was when it came; a
+// damaged one is removed, so that it is fetched again.
+func (y *system) whole(sum string) error {
+	path := y.slugFile(sum)
+	f, err := os.Open(path)
+	if err != nil {
+		return fmt.Errorf("its slug is not here: %w", err)
+	}
+	defer f.Close()
+	hash := sha256.New()
+	if _, err := io.Copy(hash, f); err != nil {
+		return fmt.Errorf("its slug cannot be read: %w", err)
+	}
+	if got := hex.EncodeToString(hash.Sum(nil)); got != sum {
+		os.Remove(path)
+		return fmt.Errorf("its slug %.12s is damaged (its checksum is %.12s)", sum, got)
+	}
+	return nil
+}
+
+// here reports whether there is a local file of a slug.
+func (y *system) here(sum string) bool {
+	_, err := os.Stat(y.slugFile(sum))
+	return err == nil
+}
