@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -14,10 +15,12 @@ import (
 	"runtime"
 	"slices"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"golang.org/x/sys/unix"
 )
 
 // Server is a PostgreSQL cluster of ours, started from the distribution's
@@ -28,6 +31,7 @@ type Server struct {
 	Username string // unprivileged system user; default "postgres", or ourselves if not root
 	Password string // of the superuser "postgres"
 	Log      *slog.Logger
+	Mortal   bool // it ends when this process is killed, as tests want it
 
 	cred *syscall.Credential
 }
@@ -121,37 +125,146 @@ func (s *Server) own(path string) error {
 	return os.Chown(path, int(s.cred.Uid), int(s.cred.Gid))
 }
 
-// Run starts the server and waits for it to end. Cancelling ctx is a fast
-// shutdown; the server also ends, as cleanly, when this process is killed.
+// Run starts the server, or takes over one that runs on the data directory
+// already, and waits for it to end. When ctx ends the server is shut down
+// unless the cause is ErrLeave. It goes on when this process is killed.
 func (s *Server) Run(ctx context.Context) error {
 	bin, err := binDir()
 	if err != nil {
 		return err
 	}
-	cmd := exec.CommandContext(ctx, filepath.Join(bin, "postgres"), "-D", s.dataDir(),
+	if s.Mortal { // Pdeathsig is sent when the thread that forked ends, not the process
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+	}
+	pid := s.running()
+	if pid == 0 {
+		if pid, err = s.start(bin); err != nil {
+			return err
+		}
+	}
+	err = s.follow(ctx, pid)
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return fmt.Errorf("postgres ended: %v (see %s)", err, s.logFile())
+}
+
+func (s *Server) logFile() string { return filepath.Join(s.Dir, "postgres.log") }
+
+// start starts the server in a process group of its own. It outlives us: who
+// comes after us takes it over.
+func (s *Server) start(bin string) (pid int, err error) {
+	cmd := exec.Command(filepath.Join(bin, "postgres"), "-D", s.dataDir(),
 		"-c", "listen_addresses=127.0.0.1", "-c", "port="+strconv.Itoa(s.Port),
 		"-c", "unix_socket_directories=", "-c", "max_connections=200",
 		"-c", "fsync=on", "-c", "synchronous_commit=on", "-c", "full_page_writes=on",
 		"-c", "password_encryption=scram-sha-256", "-c", "shared_buffers=64MB",
 		"-c", "log_min_messages=warning", "-c", "timezone=UTC")
 	cmd.Dir = s.Dir
-	logw, err := os.OpenFile(filepath.Join(s.Dir, "postgres.log"), os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
+	logw, err := os.OpenFile(s.logFile(), os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	defer logw.Close()
 	cmd.Stdout, cmd.Stderr = logw, logw
-	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: s.cred, Pdeathsig: syscall.SIGINT, Setpgid: true}
-	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGINT) } // fast shutdown
-	cmd.WaitDelay = 20 * time.Second
-	// Pdeathsig is sent when the thread that forked ends, not the process.
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	err = cmd.Run()
-	if ctx.Err() != nil {
-		return ctx.Err()
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: s.cred, Setpgid: true}
+	if s.Mortal {
+		cmd.SysProcAttr.Pdeathsig = syscall.SIGINT
 	}
-	return fmt.Errorf("postgres ended: %v (see %s)", err, logw.Name())
+	if err := cmd.Start(); err != nil {
+		return 0, err
+	}
+	defer cmd.Process.Release()
+	return cmd.Process.Pid, nil
+}
+
+// Running reports whether a server of this data directory and port runs already.
+func (s *Server) Running() bool { return s.running() != 0 }
+
+// running is the process of a server of this data directory that runs already; 0 if
+// there is none. The file postmaster.pid alone may be of before a power cut.
+func (s *Server) running() int {
+	text, err := os.ReadFile(filepath.Join(s.dataDir(), "postmaster.pid"))
+	if err != nil {
+		return 0
+	}
+	first, _, _ := strings.Cut(string(text), "\n")
+	pid, err := strconv.Atoi(first)
+	if err != nil || pid <= 1 {
+		return 0
+	}
+	args, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+	if err != nil || !bytes.Contains(args, []byte("\x00-D\x00"+s.dataDir()+"\x00")) ||
+		!bytes.Contains(args, []byte("\x00port="+strconv.Itoa(s.Port)+"\x00")) {
+		return 0
+	}
+	return pid
+}
+
+// ErrLeave as the cause of a context's end has Run leave the server running,
+// for who comes after us.
+var ErrLeave = errors.New("the server is left running")
+
+const stopTime = 20 * time.Second // for a fast shutdown
+
+// follow waits until the server has ended. When ctx ends it is shut down.
+func (s *Server) follow(ctx context.Context, pid int) error {
+	fd, err := unix.PidfdOpen(pid, 0)
+	if err != nil {
+		return err
+	}
+	ended := make(chan error, 1)
+	go func() {
+		defer unix.Close(fd)
+		ended <- s.await(fd, pid)
+	}()
+	select {
+	case err := <-ended:
+		return err
+	case <-ctx.Done():
+	}
+	if errors.Is(context.Cause(ctx), ErrLeave) {
+		return nil
+	}
+	unix.PidfdSendSignal(fd, unix.SIGINT, nil, 0) // fast shutdown
+	select {
+	case err := <-ended:
+		return err
+	case <-time.After(stopTime):
+	}
+	unix.PidfdSendSignal(fd, unix.SIGQUIT, nil, 0) // at once; it recovers when started again
+	return <-ended
+}
+
+// await waits for the end of a process, be it our child or not.
+func (s *Server) await(fd, pid int) error {
+	for {
+		if _, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, -1); err == nil {
+			break
+		} else if err != unix.EINTR {
+			return err
+		}
+	}
+	var status unix.WaitStatus
+	if _, err := unix.Wait4(pid, &status, 0, nil); err != nil {
+		return errors.New("it is gone") // it was the child of another
+	}
+	return fmt.Errorf("exit status %d, signal %d", status.ExitStatus(), status.Signal())
+}
+
+// Stop shuts down a server that runs without anybody who follows it.
+func (s *Server) Stop(ctx context.Context) error {
+	pid := s.running()
+	if pid == 0 {
+		return nil
+	}
+	stopped, cancel := context.WithCancel(ctx)
+	cancel()
+	if s.follow(stopped, pid); s.running() != 0 {
+		return fmt.Errorf("postgres (process %d) does not end", pid)
+	}
+	return nil
 }
 
 // Ready waits until the server answers, then makes sure that the database

@@ -144,7 +144,7 @@ func (s *Seed) listenControl() (io.Closer, error) {
 	s.outOfBand(mux)
 	mux.HandleFunc("POST /stop", func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(http.StatusAccepted)
-		s.stop()
+		s.stop(nil)
 	})
 	srv := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
 	go srv.Serve(l)
@@ -190,7 +190,7 @@ func AskStatus(ctx context.Context, s Settings) (Status, error) {
 // no error if none runs.
 func Stop(ctx context.Context, s Settings) error {
 	if !Running(s) {
-		return nil
+		return stopPostgres(ctx, s)
 	}
 	if _, err := call(ctx, s, http.MethodPost, "/stop"); err != nil {
 		return err
@@ -203,4 +203,13 @@ func Stop(ctx context.Context, s Settings) error {
 		}
 	}
 	return nil
+}
+
+// stopPostgres ends what goes on when a seed is killed.
+func stopPostgres(ctx context.Context, s Settings) error {
+	_, st, err := savedState(s.DataDir)
+	if err != nil || s.DatabaseURL != "" {
+		return nil // there never was one
+	}
+	return s.postgres(st).Stop(ctx)
 }

@@ -99,8 +99,8 @@ func (s *Seed) runBlobs(ctx context.Context, ready func()) error {
 	server.Handle("/", store)
 	server.Handle("/blobs/", http.StripPrefix("/blobs", store)) // from outside
 	g, ctx := errgroup.WithContext(ctx)
-	for _, addr := range []string{loopback(s.state.BlobPort), s.cfg.blobGate(s.state)} {
-		l, err := listenFree(ctx, addr)
+	for name, addr := range map[string]string{"blobs": loopback(s.state.BlobPort), "blobs-gate": s.cfg.blobGate(s.state)} {
+		l, err := s.listen(ctx, name, addr)
 		if err != nil {
 			return err
 		}

@@ -29,6 +29,11 @@ type Config struct {
 	Log     *slog.Logger
 	// RunComponent runs a component from its environment until ctx ends.
 	RunComponent func(ctx context.Context, name string, environ []string, log *slog.Logger) error
+	// Replaceable: Run may end with a *Replacement, to be begun again by the program of the
+	// platform's release.
+	Replaceable bool
+	// Held returns a socket that our predecessor handed over; nil if there is none.
+	Held func(name string) (net.Listener, error)
 	// Offer passes a listening socket to the components in this process.
 	Offer func(name string, l *net.TCPListener)
 	// Engine makes the engine of the platform's own dynos, called name, in dir;
@@ -56,8 +61,12 @@ type Seed struct {
 	sockets    map[string]*net.TCPListener
 	system     *system
 	ctx        context.Context // of the seed's life
-	stop       context.CancelFunc
-	held       *os.File // the lock; it ends with the process, as do our other holds
+	stop       context.CancelCauseFunc
+	own        struct { // sockets that only the seed has
+		sync.Mutex
+		sockets map[string]net.Listener
+	}
+	held *os.File // the lock; it ends with the process, as do our other holds
 }
 
 // last keeps the seed, and so its lock, until the process has ended: who waits
@@ -69,8 +78,8 @@ var last atomic.Pointer[Seed]
 func Run(ctx context.Context, cfg Config) (err error) {
 	s := &Seed{cfg: cfg, log: cfg.Log, started: time.Now()}
 	last.Store(s)
-	ctx, s.stop = context.WithCancel(ctx)
-	defer s.stop()
+	ctx, s.stop = context.WithCancelCause(ctx)
+	defer s.stop(nil)
 	s.ctx = ctx
 	if err := cfg.makeDir(); err != nil {
 		return err
@@ -78,7 +87,7 @@ func Run(ctx context.Context, cfg Config) (err error) {
 	if s.held, err = lock(cfg.Settings); err != nil {
 		return err
 	}
-	if s.state, err = loadState(cfg.file("seed.json")); err != nil {
+	if s.state, err = loadState(cfg.file("seed.json"), s.ours); err != nil {
 		return err
 	}
 	if err := cfg.ensureCerts(time.Now()); err != nil {
@@ -120,6 +129,9 @@ func Run(ctx context.Context, cfg Config) (err error) {
 	}
 	s.log.Info("seed", "version", cfg.Version, "data", cfg.DataDir, "components", cfg.Components)
 	s.run(ctx)
+	if r, ok := replaced(ctx); ok {
+		return r
+	}
 	s.log.Info("seed stopped; the dynos go on")
 	return nil
 }
@@ -131,8 +143,8 @@ const stopLimit = 20 * time.Second
 // run keeps everything running until ctx ends, then ends the components
 // before the ground they stand on.
 func (s *Seed) run(ctx context.Context) {
-	below, stopGround := context.WithCancel(context.WithoutCancel(ctx))
-	defer stopGround()
+	below, stopGround := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer stopGround(nil)
 	var ground, components sync.WaitGroup
 	for _, t := range s.ground {
 		ground.Go(func() { t.keep(below, s.log) })
@@ -159,7 +171,7 @@ func (s *Seed) run(ctx context.Context) {
 			}
 		}
 	}
-	stopGround()
+	stopGround(leaveIf(ctx))
 	if !waitFor(&ground, 30*time.Second) {
 		s.log.Warn("the ground did not end within 30 s")
 	}
@@ -224,12 +236,15 @@ func (s *Seed) renewCerts(ctx context.Context) {
 	}
 }
 
+// serveGrace is how long a request, mostly a blob's transfer, may go on when the seed stops.
+const serveGrace = 15 * time.Second
+
 // serve serves HTTP until ctx ends.
 func serve(ctx context.Context, l net.Listener, h http.Handler, log *slog.Logger) error {
 	srv := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn)}
 	stop := context.AfterFunc(ctx, func() {
-		bye, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+		bye, cancel := context.WithTimeout(context.WithoutCancel(ctx), serveGrace)
 		defer cancel()
 		if srv.Shutdown(bye) != nil {
 			srv.Close()

@@ -28,8 +28,9 @@ type state struct {
 // not give away another.
 func (s *state) secret(component, of string) string { return s.Secrets[component+"/"+of] }
 
-// loadState reads the state file and adds what is missing.
-func loadState(path string) (*state, error) {
+// loadState reads the state file and adds what is missing. ours reports whether who
+// has a port is of this platform.
+func loadState(path string, ours func(port int) bool) (*state, error) {
 	s := &state{}
 	text, err := os.ReadFile(path)
 	switch {
@@ -55,6 +56,9 @@ func loadState(path string) (*state, error) {
 		}
 	}
 	for _, port := range []*int{&s.PostgresPort, &s.NATSPort, &s.BlobPort} {
+		if *port != 0 && ours(*port) {
+			continue
+		}
 		if err := keepPort(port); err != nil {
 			return nil, err
 		}

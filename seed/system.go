@@ -81,6 +81,7 @@ type systemState struct {
 	History  []provenRelease      `json:"history,omitempty"`  // the oldest first
 	Override *override            `json:"override,omitempty"` // a rollback that the database does not know yet
 	Rescued  map[string]time.Time `json:"rescued,omitempty"`  // components whose work the seed does until told otherwise
+	Seed     *successor           `json:"seed,omitempty"`     // the program that the seed is replaced by
 }
 
 // wanted is the current release or, if that failed, the last good one with the
@@ -262,6 +263,7 @@ func (y *system) look(ctx context.Context) {
 	if all {
 		all = y.conclude(ctx, want)
 	}
+	y.succeed(ctx, there && all && want == y.state.Next)
 	y.save(ctx, want)
 	if there {
 		y.note(ctx, all && want == y.state.Next)

@@ -19,6 +19,7 @@ type SystemStatus struct {
 	Slug    string             `json:"slug"`
 	Failed  string             `json:"failed,omitempty"` // why the current release was given up
 	Settled bool               `json:"settled"`          // all runs as it shall
+	Seed    int                `json:"seed"`             // the release that the seed's own program is of; 0 for none
 	Dynos   []SystemDynoStatus `json:"dynos"`
 
 	Rescued  []string          `json:"rescued,omitempty"`  // components whose work the seed does until `rescue --back`
@@ -38,6 +39,9 @@ type SystemDynoStatus struct {
 
 func (y *system) show(want *desired, settled bool) {
 	st := &SystemStatus{Settled: settled, Dynos: []SystemDynoStatus{}}
+	if y.state.Seed != nil && y.state.Seed.is(y.seed.cfg.Version) {
+		st.Seed = y.state.Seed.Release
+	}
 	if y.state.Next != nil {
 		st.Failed = y.state.Failed[y.state.Next.ReleaseID]
 	}

@@ -41,6 +41,24 @@ func Listen(name, address string) (net.Listener, error) {
 	return dup(name, l)
 }
 
+// Inherit takes the sockets that were handed over to this process. To be called
+// before it starts others, to which they are not meant to go.
+func Inherit() error {
+	held.Lock()
+	defer held.Unlock()
+	return inherit()
+}
+
+// Held returns the listening socket called name; nil if this process holds none.
+func Held(name string) (net.Listener, error) {
+	held.Lock()
+	defer held.Unlock()
+	if err := inherit(); err != nil || held.listeners[name] == nil {
+		return nil, err
+	}
+	return dup(name, held.listeners[name])
+}
+
 // Offer makes Listen(name, …) return l to the components that run inside this
 // process.
 func Offer(name string, l *net.TCPListener) {

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -117,6 +118,12 @@ func (c *seedCommand) run(cmd *cobra.Command, _ []string) error {
 	if c.keep {
 		return c.keeper(cmd, settings)
 	}
+	if err := socket.Inherit(); err != nil {
+		return err
+	}
+	if path := seed.SuccessorOf(settings, version()); path != "" {
+		return socket.Exec(path, os.Args, nil)
+	}
 	if slices.Contains(settings.Components, hoist.ComponentRuntime) {
 		if os.Geteuid() != 0 {
 			return fmt.Errorf("The seed makes containers, which needs root. Use sudo, or leave that out with --without runtime.")
@@ -134,8 +141,10 @@ func (c *seedCommand) run(cmd *cobra.Command, _ []string) error {
 		}
 		out, started = file, func() { file.TakeStandard() }
 	}
-	return seed.Run(cmd.Context(), seed.Config{
+	err = seed.Run(cmd.Context(), seed.Config{
 		Settings:     settings,
+		Replaceable:  true,
+		Held:         socket.Held,
 		Version:      version(),
 		Log:          slog.New(slog.NewTextHandler(out, nil)),
 		RunComponent: runComponent,
@@ -146,6 +155,10 @@ func (c *seedCommand) run(cmd *cobra.Command, _ []string) error {
 		Stack:        stackName(os.Getenv),
 		Region:       hoist.Region,
 	})
+	if r, ok := errors.AsType[*seed.Replacement](err); ok {
+		return socket.Exec(r.Path, os.Args, r.Files)
+	}
+	return err
 }
 
 // systemEngine makes the engine of the platform's own dynos, where containers

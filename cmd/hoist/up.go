@@ -155,7 +155,7 @@ func (c *upCommand) start() (said string, err error) {
 	case first:
 	case !running:
 		said = "it had stopped; "
-	case st.Version != version():
+	case st.Version != version() && (st.System == nil || st.System.Seed == 0): // else it is of the platform's own release
 		said = "another version ran; "
 		if _, err := c.asRoot(c.seedArgs("stop")...); err != nil {
 			return "", err

@@ -1,0 +1,236 @@
+package seed
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+
+	"github.com/hoist-sh/hoist"
+	"github.com/hoist-sh/hoist/postgres"
+)
+
+// Replacement is the error with which Run ends to be begun again by another
+// program: that of the platform's last good release. Postgres and all dynos go
+// on, and Files are listening sockets to be handed over.
+type Replacement struct {
+	Path  string
+	Files []hoist.NamedFile
+}
+
+func (r *Replacement) Error() string { return "the seed is replaced by " + r.Path }
+
+// successor is a program from a slug of the platform that seeds are replaced by.
+type successor struct {
+	Sum     string `json:"sum"` // SHA-256, and its version
+	Release int    `json:"release"`
+	Tries   int    `json:"tries"` // begun without having become ready
+	Proven  bool   `json:"proven"`
+}
+
+// is reports whether it is the program of a version, which is the beginning of its sum.
+func (s *successor) is(version string) bool {
+	return version != "" && strings.HasPrefix(s.Sum, version)
+}
+
+// seedTries is how often a program may fail to become ready before it is given up.
+const seedTries = 2
+
+// SuccessorOf is the program that a seed of version has to begin instead of itself,
+// since it is that of the platform's release; empty if there is none.
+func SuccessorOf(s Settings, version string) string {
+	var state systemState
+	text, err := os.ReadFile(s.file("system.json"))
+	if err != nil || json.Unmarshal(text, &state) != nil || state.Seed == nil || !state.Seed.Proven || state.Seed.is(version) {
+		return ""
+	}
+	path := s.seedProgram(state.Seed.Sum)
+	if sum, err := sumOf(path); err != nil || sum != state.Seed.Sum {
+		return ""
+	}
+	return path
+}
+
+func (s *Settings) seedProgram(sum string) string {
+	return filepath.Join(s.file("system"), "seed-"+sum[:min(12, len(sum))])
+}
+
+// succeed replaces the seed when all runs as it shall and the good release's
+// program is another one. What is at work inside the seed ends first.
+func (y *system) succeed(ctx context.Context, settled bool) {
+	own := y.seed.cfg.Version
+	if seed := y.state.Seed; seed != nil && seed.is(own) && !seed.Proven && settled {
+		y.log.Info("the seed is of the release now", "version", seed.Release, "program", own)
+		seed.Proven = true
+		y.collectPrograms()
+	}
+	want := y.state.Good
+	if !settled || !y.seed.cfg.Replaceable || want != y.state.Next || len(y.state.Rescued) > 0 || !y.seed.idle() {
+		return
+	}
+	if y.state.Seed == nil || y.state.Seed.Release != want.Version {
+		sum, err := y.extract(ctx, want.Slug)
+		if err != nil {
+			y.log.Error("the seed's next program", "release", want.Version, "err", err)
+			y.cannotBe("be replaced by the seed of v%d: %v", want.Version, err)
+			return
+		}
+		y.state.Seed = &successor{Sum: sum, Release: want.Version}
+		y.state.Seed.Proven = y.state.Seed.is(own)
+	}
+	next := y.state.Seed
+	if next.is(own) {
+		delete(y.cannot, "seed")
+		return
+	}
+	if next.Tries >= seedTries && !next.Proven {
+		y.cannotBe("be replaced by the seed of v%d: it was begun %d times and did not become ready", next.Release, next.Tries)
+		return
+	}
+	next.Tries++
+	y.write()
+	files, err := y.seed.keepSockets()
+	if err != nil {
+		y.log.Error("the seed cannot be replaced", "err", err)
+		return
+	}
+	y.log.Info("the seed is replaced", "release", want.Version, "by", next.Sum)
+	y.seed.stop(&Replacement{y.seed.cfg.seedProgram(next.Sum), files})
+}
+
+func (y *system) cannotBe(format string, args ...any) {
+	if y.cannot == nil {
+		y.cannot = map[string]string{}
+	}
+	y.cannot["seed"] = "cannot " + fmt.Sprintf(format, args...)
+}
+
+// extract takes the program out of a slug.
+func (y *system) extract(ctx context.Context, slug string) (sum string, err error) {
+	if err := y.whole(slug); err != nil {
+		return "", err
+	}
+	f, err := os.CreateTemp(y.seed.cfg.file("system"), ".seed")
+	if err != nil {
+		return "", err
+	}
+	defer os.Remove(f.Name())
+	defer f.Close()
+	hash := sha256.New()
+	cmd := exec.CommandContext(ctx, "unsquashfs", "-cat", y.slugFile(slug), "bin/hoist")
+	cmd.Stdout = io.MultiWriter(f, hash)
+	if err := cmd.Run(); err != nil {
+		return "", fmt.Errorf("bin/hoist in slug %.12s: %w", slug, err)
+	}
+	sum = hex.EncodeToString(hash.Sum(nil))
+	return sum, errors.Join(f.Chmod(0o755), f.Sync(), f.Close(), os.Rename(f.Name(), y.seed.cfg.seedProgram(sum)))
+}
+
+// collectPrograms removes those of earlier releases.
+func (y *system) collectPrograms() {
+	files, _ := filepath.Glob(y.seed.cfg.seedProgram("*"))
+	for _, path := range files {
+		if path != y.seed.cfg.seedProgram(y.state.Seed.Sum) {
+			os.Remove(path)
+		}
+	}
+}
+
+func sumOf(path string) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	hash := sha256.New()
+	_, err = io.Copy(hash, f)
+	return hex.EncodeToString(hash.Sum(nil)), err
+}
+
+// idle reports whether no component is at work inside the seed.
+func (s *Seed) idle() bool {
+	for _, c := range s.components {
+		if c.on() || c.task.status().State != stateStopped {
+			return false
+		}
+	}
+	return true
+}
+
+// keepSockets duplicates the listening sockets that only the seed has.
+func (s *Seed) keepSockets() (files []hoist.NamedFile, err error) {
+	s.own.Lock()
+	defer s.own.Unlock()
+	for name, l := range s.own.sockets {
+		f, err := l.(*net.TCPListener).File()
+		if err != nil {
+			return files, err
+		}
+		files = append(files, hoist.NamedFile{Name: name, File: f})
+	}
+	return files, nil
+}
+
+// listen listens on an address with a socket that is handed over to our
+// successor, and may be from our predecessor.
+func (s *Seed) listen(ctx context.Context, name, addr string) (l net.Listener, err error) {
+	if s.cfg.Held != nil {
+		l, err = s.cfg.Held(name)
+	}
+	if l == nil && err == nil {
+		l, err = listenFree(ctx, addr)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if l.Addr().String() != addr { // the port is another now
+		l.Close()
+		if l, err = listenFree(ctx, addr); err != nil {
+			return nil, err
+		}
+	}
+	s.own.Lock()
+	defer s.own.Unlock()
+	if s.own.sockets == nil {
+		s.own.sockets = map[string]net.Listener{}
+	}
+	s.own.sockets[name] = l
+	return l, nil
+}
+
+// ours reports whether a loopback port is in use by what our predecessor left:
+// Postgres, or the socket of the blob store.
+func (s *Seed) ours(port int) bool {
+	if s.cfg.Held != nil {
+		if l, err := s.cfg.Held("blobs"); err == nil && l != nil {
+			defer l.Close()
+			if l.Addr().(*net.TCPAddr).Port == port {
+				return true
+			}
+		}
+	}
+	return s.cfg.postgres(&state{PostgresPort: port}).Running()
+}
+
+// replaced reports whether a context ended because the seed is replaced.
+func replaced(ctx context.Context) (*Replacement, bool) {
+	var r *Replacement
+	ok := errors.As(context.Cause(ctx), &r)
+	return r, ok
+}
+
+// leaveIf ends a context for the ground: Postgres goes on if the seed is replaced.
+func leaveIf(ctx context.Context) error {
+	if _, ok := replaced(ctx); ok {
+		return postgres.ErrLeave
+	}
+	return context.Canceled
+}
