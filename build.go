@@ -25,6 +25,7 @@ type Build struct {
 	Push              *Push  // refs to move when released; nil if not from git
 	SlugID            ID
 	ReleaseID         ID
+	ReleaseFailed     bool   // the release was made, but the platform does not run it
 	Error             string // why it failed, for the user
 	Attempts          int
 	ClaimedBy         string

@@ -11,6 +11,7 @@ type Release struct {
 	Config      ConfigVars
 	Description string // "Deploy de63889", "Config add KEY", "Rollback to v46"
 	Status      string // ReleaseSucceeded, …
+	Reason      string // why it failed, for people
 	Current     bool
 	AccountID   ID
 	Email       string
@@ -18,12 +19,21 @@ type Release struct {
 	UpdatedAt   time.Time
 }
 
-// States of a release, as the Platform API names them.
+// States of a release, as the Platform API names them. Only those of the
+// platform's own app are ever pending: until the seed has seen them work.
 const (
 	ReleasePending   = "pending"
 	ReleaseSucceeded = "succeeded"
 	ReleaseFailed    = "failed"
 )
+
+// Rollout is how a release of the platform's own app comes along.
+type Rollout struct {
+	Status  string   // ReleasePending until the seed has decided
+	Reason  string   // why it failed, for people
+	Current int      // version of the app's current release
+	Waiting []string // process types that have not proven themselves yet
+}
 
 // Slug is a compiled app: a squashfs image in the blob store.
 type Slug struct {

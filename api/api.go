@@ -71,7 +71,9 @@ type Server struct {
 	passages chan struct{}
 	id       hoist.ID // of this process, for claims
 
-	launchPatience time.Duration // for new web dynos; shorter in tests
+	launchPatience  time.Duration // for new web dynos; shorter in tests
+	rolloutPatience time.Duration // for the seed's word; shorter in tests
+	rolloutNews     time.Duration
 }
 
 // New makes a Server that will serve on l.
@@ -82,13 +84,15 @@ func New(l net.Listener, c Config) *Server {
 		c.Proven = atOnce
 	}
 	s := &Server{
-		Config:         c,
-		listener:       l,
-		requests:       newLimiters(requestsPerMinute/60.0, requestBurst),
-		logins:         newLimiters(loginsPerMinute/60.0, loginBurst),
-		passages:       make(chan struct{}, 2),
-		id:             hoist.NewID(),
-		launchPatience: launchPatience,
+		Config:          c,
+		listener:        l,
+		requests:        newLimiters(requestsPerMinute/60.0, requestBurst),
+		logins:          newLimiters(loginsPerMinute/60.0, loginBurst),
+		passages:        make(chan struct{}, 2),
+		id:              hoist.NewID(),
+		launchPatience:  launchPatience,
+		rolloutPatience: rolloutPatience,
+		rolloutNews:     rolloutNews,
 	}
 	s.handler = s.routes()
 	return s

@@ -39,6 +39,7 @@ type env struct {
 	email   string
 	token   string
 	account hoist.Account
+	stops   map[*Server]func() // end a process and wait for it
 }
 
 const testPassword = "correct horse"
@@ -47,7 +48,7 @@ func start(t *testing.T) *env { return startWith(t, func(*Config) {}) }
 
 func startGround(t *testing.T) *env {
 	t.Helper()
-	e := &env{t: t, email: "ann@example.com"}
+	e := &env{t: t, email: "ann@example.com", stops: map[*Server]func(){}}
 	e.db, e.roles = postgrestest.New(t)
 	e.nats = natstest.New(t)
 	e.bus = e.nats.Bus(hoist.ComponentAPI)
@@ -102,12 +103,14 @@ func (e *env) process(change ...func(*Config)) (*Server, string) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- server.Run(ctx) }()
-	e.t.Cleanup(func() {
+	stop := sync.OnceFunc(func() {
 		cancel()
 		if err := <-done; err != nil {
 			e.t.Error(err)
 		}
 	})
+	e.stops[server] = stop
+	e.t.Cleanup(stop)
 	return server, "http://" + l.Addr().String()
 }
 

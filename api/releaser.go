@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"errors"
+	"strings"
 	"sync"
 	"time"
 
@@ -14,6 +15,7 @@ type releaserDB interface {
 	RenewRelease(ctx context.Context, id hoist.ID, by string, lease time.Duration) error
 	ReleaseBuild(ctx context.Context, id hoist.ID, by, description string) (hoist.Release, error)
 	FinishBuild(ctx context.Context, id hoist.ID, by string, state hoist.BuildState, reason, output string) error
+	Rollout(ctx context.Context, releaseID hoist.ID) (hoist.Rollout, error)
 	Launch(ctx context.Context, releaseID hoist.ID) (web int, current int, dynos []hoist.Dyno, err error)
 }
 
@@ -61,6 +63,8 @@ func (s *Server) release(ctx context.Context) error {
 	}
 }
 
+const launching = "-----> Launching..."
+
 func poke(wake chan<- struct{}) {
 	select {
 	case wake <- struct{}{}:
@@ -77,7 +81,9 @@ func (s *Server) launch(ctx context.Context, b hoist.Build) {
 	go s.keepClaim(ctx, stop, b.ID)
 
 	out := &buildStream{bus: s.Bus, id: b.ID}
-	out.print("-----> Launching...")
+	if b.ReleaseID == "" || !strings.Contains(out.read(ctx), launching) { // or said by who had it before
+		out.print(launching)
+	}
 	r, err := s.makeRelease(ctx, b)
 	if e, ok := hoist.AsError(err); ok && ctx.Err() == nil {
 		out.print(" failed\n !     %s\n", e.Message)
@@ -91,7 +97,7 @@ func (s *Server) launch(ctx context.Context, b hoist.Build) {
 	if b.ReleaseID == "" {
 		s.released(r)
 	}
-	out.print("%s", s.awaitWeb(ctx, b, r))
+	out.print("%s", s.await(ctx, b, r, out))
 	if s.finish(ctx, b, out, hoist.BuildSucceeded, "") {
 		s.event(b.AppID, "Build succeeded")
 	}

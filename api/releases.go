@@ -25,6 +25,7 @@ type releaseJSON struct {
 	ID                  hoist.ID    `json:"id"`
 	OutputStreamURL     *string     `json:"output_stream_url"`
 	Slug                *identified `json:"slug"`
+	Reason              string      `json:"reason,omitempty"` // hoist's own
 	Status              string      `json:"status"`
 	UpdatedAt           timestamp   `json:"updated_at"`
 	User                userRef     `json:"user"`
@@ -39,8 +40,8 @@ type artifact struct {
 func showRelease(a hoist.App, r hoist.Release) any {
 	v := releaseJSON{
 		AddonPlanNames: []string{}, App: appRef(a), Artifacts: []artifact{}, CreatedAt: timestamp(r.CreatedAt),
-		Current: r.Current, Description: r.Description, EligibleForRollback: r.SlugID != "", ID: r.ID,
-		Slug: optionalRef(r.SlugID), Status: r.Status, UpdatedAt: timestamp(r.UpdatedAt),
+		Current: r.Current, Description: r.Description, EligibleForRollback: r.SlugID != "" && r.Status != hoist.ReleaseFailed, ID: r.ID,
+		Slug: optionalRef(r.SlugID), Reason: r.Reason, Status: r.Status, UpdatedAt: timestamp(r.UpdatedAt),
 		User: userRef{r.AccountID, r.Email}, Version: r.Version,
 	}
 	if r.SlugID != "" {

@@ -138,5 +138,14 @@ func (b *buildsOutputCommand) show(ctx context.Context, args []string) error {
 	if v.Status == "failed" {
 		return fmt.Errorf("The build failed.")
 	}
+	if v.Release != nil {
+		var made release
+		if err := b.api.get(ctx, b.path("releases", v.Release.ID), &made); err != nil {
+			return err
+		}
+		if made.Status == "failed" {
+			return fmt.Errorf("The release v%d failed.", made.Version)
+		}
+	}
 	return nil
 }

@@ -166,16 +166,27 @@ func TestConfig(t *testing.T) {
 }
 
 func TestReleases(t *testing.T) {
-	list := `[{"id":"c","version":3,"description":"Deploy de63889","status":"failed","user":{"email":"a@x"},"created_at":"2026-11-22T13:22:00Z","slug":{"id":"s"}},
+	list := `[{"id":"c","version":3,"description":"Deploy de63889","status":"failed","reason":"compile made no slug.\nv2 goes on.","user":{"email":"a@x"},"created_at":"2026-11-22T13:22:00Z","slug":{"id":"s"}},
 		{"id":"b","version":2,"description":"Deploy 1234567","status":"succeeded","current":true,"user":{"email":"a@x"},"created_at":"2026-11-22T10:22:00Z","slug":{"id":"s"}},
 		{"id":"a","version":1,"description":"Initial release","status":"succeeded","user":{"email":"a@x"},"created_at":"2026-11-12T13:22:00Z"}]`
 	s := newShell(t, map[string]string{"GET /apps/demo/releases": list})
 	s.golden(0, `
+=== Release v3
+
+By:      a@x
+Change:  Deploy de63889
+Status:  failed
+When:    2026/11/22 13:22:00 +0000 (~ 1m ago)
+Reason:  compile made no slug.
+         v2 goes on.
+Slug:    s
+`, "", "releases:info", "-a", "demo")
+	s.golden(0, `
 === demo Releases - Current: v2
 
-v3  Deploy de63889 (failed)  a@x  2026/11/22 13:22:00 +0000 (~ 1m ago)
-v2  Deploy 1234567           a@x  2026/11/22 10:22:00 +0000 (~ 3h ago)
-v1  Initial release          a@x  2026/11/12 13:22:00 +0000 (~ 10d ago)
+v3  Deploy de63889 failed: compile made no slug.  a@x  2026/11/22 13:22:00 +0000 (~ 1m ago)
+v2  Deploy 1234567                                a@x  2026/11/22 10:22:00 +0000 (~ 3h ago)
+v1  Initial release                               a@x  2026/11/12 13:22:00 +0000 (~ 10d ago)
 `, "", "releases", "-a", "demo")
 	s.golden(1, "", " !    demo has no earlier release to go back to. `hoist releases` lists them.\n", "rollback", "-a", "demo")
 	s.golden(2, "", " !    \"latest\" is not a release. Releases are called v1, v2, …\n", "rollback", "latest", "-a", "demo")

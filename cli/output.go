@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"regexp"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -67,7 +68,7 @@ func writeColumns(w io.Writer, rows [][]string) {
 			if i == len(widths) {
 				widths = append(widths, 0)
 			}
-			widths[i] = max(widths[i], utf8.RuneCountInString(cell))
+			widths[i] = max(widths[i], width(cell))
 		}
 	}
 	for _, row := range rows {
@@ -75,12 +76,17 @@ func writeColumns(w io.Writer, rows [][]string) {
 		for i, cell := range row {
 			line.WriteString(cell)
 			if i < len(row)-1 {
-				line.WriteString(strings.Repeat(" ", widths[i]-utf8.RuneCountInString(cell)+2))
+				line.WriteString(strings.Repeat(" ", widths[i]-width(cell)+2))
 			}
 		}
 		fmt.Fprintln(w, strings.TrimRight(line.String(), " "))
 	}
 }
+
+// width is how many characters a text has on the screen, colours apart.
+func width(text string) int { return utf8.RuneCountInString(sgr.ReplaceAllString(text, "")) }
+
+var sgr = regexp.MustCompile("\x1b\\[[0-9;]*m")
 
 // doing says what is being done while f does it, then "done" and what f
 // returns: "Restarting web.1... done". A terminal gets a spinner meanwhile.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"regexp"
 	"strconv"
+	"strings"
 
 	"github.com/spf13/cobra"
 )
@@ -54,7 +55,14 @@ func (r *releasesCommand) show(ctx context.Context, _ []string) error {
 			title += fmt.Sprintf(" - Current: v%d", v.Version)
 		}
 		description := v.Description
-		if v.Status != "" && v.Status != "succeeded" {
+		switch v.Status {
+		case "", "succeeded":
+		case "failed":
+			description += " " + r.paint(r.Out, red, "failed")
+			if v.Reason != "" {
+				description += ": " + clip(firstLine(v.Reason), 80)
+			}
+		default:
 			description += " (" + v.Status + ")"
 		}
 		rows = append(rows, []string{fmt.Sprintf("v%d", v.Version), description, v.User.Email, r.ago(v.CreatedAt)})
@@ -106,11 +114,30 @@ func (r *releasesInfoCommand) show(ctx context.Context, args []string) error {
 	}
 	r.head("Release v%d", v.V.Version)
 	rows := [][]string{{"By:", v.V.User.Email}, {"Change:", v.V.Description}, {"Status:", v.V.Status}, {"When:", r.ago(v.V.CreatedAt)}}
+	if v.V.Reason != "" {
+		rows[2][1] = r.paint(r.Out, red, v.V.Status)
+		for i, line := range strings.Split(strings.TrimSpace(v.V.Reason), "\n") {
+			rows = append(rows, []string{map[bool]string{true: "Reason:"}[i == 0], line})
+		}
+	}
 	if v.V.Slug != nil {
 		rows = append(rows, []string{"Slug:", v.V.Slug.ID})
 	}
 	r.columns(rows)
 	return nil
+}
+
+func firstLine(text string) string {
+	line, _, _ := strings.Cut(strings.TrimSpace(text), "\n")
+	return line
+}
+
+// clip shortens a text to n characters.
+func clip(text string, n int) string {
+	if r := []rune(text); len(r) > n {
+		return string(r[:n-1]) + "…"
+	}
+	return text
 }
 
 var versionArg = regexp.MustCompile(`^v?([0-9]{1,9})$`)

@@ -51,6 +51,7 @@ type release struct {
 	Version     int       `json:"version"`
 	Description string    `json:"description"`
 	Status      string    `json:"status"`
+	Reason      string    `json:"reason"` // hoist's own: why it failed
 	Current     bool      `json:"current"`
 	User        ref       `json:"user"`
 	Slug        *ref      `json:"slug"`

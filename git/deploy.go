@@ -55,6 +55,13 @@ func (p *pushing) deploy(ctx context.Context, push hoist.Push, commit string) er
 		}
 		return errDraining
 	}
+	if ended.ReleaseFailed {
+		// git can only be told that the refs were refused, which makes its exit
+		// code an error. They did move; the words say so.
+		p.say("\n" + bang("The commit is in "+p.app.Name+"'s repository all the same: pushing it again changes nothing.\n"+
+			"Push one that works."))
+		return errRejected
+	}
 	if ended.State == hoist.BuildSucceeded || ended.ReleaseID != "" {
 		return nil
 	}

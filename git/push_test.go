@@ -354,3 +354,24 @@ func TestPushesGoOnForAWhileWhenTheServerIsToEnd(t *testing.T) {
 		t.Error(all)
 	}
 }
+
+func TestAReleaseThatFailsFailsThePushThoughItsRefsMoved(t *testing.T) {
+	w := newWorld(t)
+	s := w.server()
+	ann := w.person("ann")
+	app, dir := ann.app("shop"), ann.work()
+	ann.git(dir, "push", s.sshURL("shop"), "main")
+	for _, url := range []string{s.sshURL("shop"), s.httpURL(ann, "shop")} {
+		commit := ann.commit(dir, "unproven")
+		out := ann.fails("Launching... failed", dir, "push", url, "main")
+		if !strings.Contains(out, "in shop's repository all the same") {
+			t.Error(out)
+		}
+		if w.refs(app)["refs/heads/main"] != commit {
+			t.Error(w.refs(app))
+		}
+		ann.git(dir, "push", url, "main") // nothing to do
+	}
+	ann.commit(dir, "ok again")
+	ann.git(dir, "push", s.sshURL("shop"), "main")
+}

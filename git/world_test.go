@@ -284,6 +284,9 @@ func (w *world) release(ctx context.Context) {
 		r, err := w.api.ReleaseBuild(ctx, b.ID, "test", "Deploy "+b.SourceVersion[:8])
 		if err != nil {
 			state, errText = hoist.BuildFailed, err.Error()
+		} else if strings.HasPrefix(b.SourceDescription, "unproven") {
+			w.exec(`UPDATE releases SET status = 'failed' WHERE id = $1`, r.ID)
+			w.say(*b, fmt.Sprintf("-----> Launching... failed, v%d\n", r.Version), "")
 		} else {
 			w.say(*b, fmt.Sprintf("-----> Launching... done, v%d\n", r.Version), "")
 		}

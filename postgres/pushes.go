@@ -67,12 +67,14 @@ func (db *DB) InsertPushedBuild(ctx context.Context, b hoist.Build) error {
 	})
 }
 
-// PushedBuild returns how far a build is: state, error and release, with the
-// output kept in its row.
+// PushedBuild returns how far a build is: state, error and release and whether
+// that failed, with the output kept in its row.
 func (db *DB) PushedBuild(ctx context.Context, id hoist.ID) (b hoist.Build, output string, err error) {
 	var release *hoist.ID
-	err = db.Pool.QueryRow(ctx, `SELECT state, error, release_id, output FROM builds WHERE id = $1`, id).
-		Scan(&b.State, &b.Error, &release, &output)
+	err = db.Pool.QueryRow(ctx, `
+		SELECT b.state, b.error, b.release_id, coalesce(r.status = 'failed', false), b.output
+		FROM builds b LEFT JOIN releases r ON r.id = b.release_id WHERE b.id = $1`, id).
+		Scan(&b.State, &b.Error, &release, &b.ReleaseFailed, &output)
 	if release != nil {
 		b.ReleaseID = *release
 	}

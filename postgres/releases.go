@@ -9,13 +9,13 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-const releaseColumns = `r.id, r.app_id, r.version, coalesce(r.slug_id::text, ''), r.config, r.description, r.status,
+const releaseColumns = `r.id, r.app_id, r.version, coalesce(r.slug_id::text, ''), r.config, r.description, r.status, r.reason,
 	r.id = a.current_release_id, r.account_id, u.email, r.created_at, r.updated_at`
 
 const releaseTables = ` releases r JOIN apps a ON a.id = r.app_id JOIN accounts u ON u.id = r.account_id `
 
 func scanRelease(row pgx.Row) (r hoist.Release, err error) {
-	err = row.Scan(&r.ID, &r.AppID, &r.Version, &r.SlugID, &r.Config, &r.Description, &r.Status,
+	err = row.Scan(&r.ID, &r.AppID, &r.Version, &r.SlugID, &r.Config, &r.Description, &r.Status, &r.Reason,
 		&r.Current, &r.AccountID, &r.Email, &r.CreatedAt, &r.UpdatedAt)
 	return r, err
 }
@@ -66,6 +66,13 @@ func (db *DB) ReleaseSlug(ctx context.Context, r hoist.Release) (hoist.Release, 
 func (db *DB) Rollback(ctx context.Context, appID, accountID hoist.ID, identity string) (r hoist.Release, err error) {
 	err = db.tx(ctx, func(tx pgx.Tx) error {
 		if err := lockApp(ctx, tx, appID); err != nil {
+			return err
+		}
+		to, err := releaseOf(ctx, tx, appID, identity)
+		if err == nil && to.Status == hoist.ReleaseFailed {
+			err = hoist.Invalid("v%d failed; roll back to one that ran. `hoist releases` lists them.", to.Version)
+		}
+		if err != nil {
 			return err
 		}
 		r, err = rollBack(ctx, tx, appID, accountID, identity)
@@ -125,12 +132,15 @@ func deploy(ctx context.Context, tx pgx.Tx, r hoist.Release, slug hoist.Slug) (h
 }
 
 // release inserts the app's next release with its present config and makes it
-// the current one. The app is locked.
+// the current one. One that the seed has to run is pending until the seed has
+// seen it work. The app is locked.
 func release(ctx context.Context, tx pgx.Tx, r hoist.Release) (hoist.Release, error) {
 	id := hoist.NewID()
 	_, err := tx.Exec(ctx, `
-		INSERT INTO releases (id, app_id, version, slug_id, config, description, account_id)
-		SELECT $1, a.id, coalesce((SELECT max(version) FROM releases WHERE app_id = a.id), 0) + 1, $3, a.config, $4, $5
+		INSERT INTO releases (id, app_id, version, slug_id, config, description, account_id, status)
+		SELECT $1, a.id, coalesce((SELECT max(version) FROM releases WHERE app_id = a.id), 0) + 1, $3, a.config, $4, $5,
+			CASE WHEN a.system AND $3::uuid IS NOT NULL
+				AND EXISTS (SELECT FROM formation WHERE app_id = a.id AND quantity > 0) THEN 'pending' ELSE 'succeeded' END
 		FROM apps a WHERE a.id = $2`,
 		id, r.AppID, nullID(r.SlugID), r.Description, r.AccountID)
 	if err != nil {
@@ -160,4 +170,17 @@ func (db *DB) Launch(ctx context.Context, releaseID hoist.ID) (web, current int,
 		WHERE d.app_id = r.app_id AND d.release_id = $1 AND d.type = 'web' AND d.kind = 'formation'
 			AND d.want <> 'down' AND d.state <> 'down' ORDER BY d.number`, releaseID)
 	return web, current, dynos, err
+}
+
+// Rollout returns how a release of the platform's own app comes along;
+// ErrNotFound if it is another app's.
+func (db *DB) Rollout(ctx context.Context, releaseID hoist.ID) (r hoist.Rollout, err error) {
+	err = db.Pool.QueryRow(ctx, `
+		SELECT r.status, r.reason, now.version, ARRAY(
+			SELECT f.type FROM formation f WHERE f.app_id = a.id AND f.quantity > (
+				SELECT count(*) FROM dynos d JOIN components c ON c.id = d.id
+				WHERE d.release_id = r.id AND d.type = f.type AND d.state = 'up' AND c.proven) ORDER BY f.type)
+		FROM releases r JOIN apps a ON a.id = r.app_id JOIN releases now ON now.id = a.current_release_id
+		WHERE r.id = $1 AND a.system`, releaseID).Scan(&r.Status, &r.Reason, &r.Current, &r.Waiting)
+	return r, found(err, "release")
 }

@@ -48,7 +48,7 @@ func (s *supervisor) spec(ctx context.Context) (hoist.ContainerSpec, error) {
 			s.slug = func() {}
 			var release func()
 			if spec.SlugPath, release, err = s.r.slugs.get(ctx, slug); err == nil {
-				s.slug = release
+				s.slug, s.image = release, image{spec.SlugPath, slug.SHA256}
 			}
 			return err
 		})

@@ -26,11 +26,12 @@ const (
 // when the row is lost (the container is removed) or when its context ends
 // (the container is left running).
 type supervisor struct {
-	r    *Runtime
-	log  *slog.Logger
-	dyno hoist.Dyno // the row as last written
-	proc *process   // nil if there is no container
-	slug func()     // gives the slug back to the cache
+	r     *Runtime
+	log   *slog.Logger
+	dyno  hoist.Dyno // the row as last written
+	proc  *process   // nil if there is no container
+	slug  func()     // gives the slug back to the cache
+	image image      // its file
 
 	cancel context.CancelCauseFunc
 	stop   chan struct{} // closed: want is down
@@ -187,6 +188,10 @@ func (s *supervisor) crashed(ctx context.Context, reason string) {
 	if s.dyno.Kind != hoist.KindFormation {
 		s.ended(ctx, reason)
 		return
+	}
+	if why := s.checkSlug(); why != "" {
+		s.say("Error R99 (Platform error) -> " + why)
+		reason = "R99 (Platform error): " + why
 	}
 	d := &s.dyno
 	from := d.State

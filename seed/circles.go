@@ -1,6 +1,7 @@
 package seed
 
 import (
+	"slices"
 	"time"
 
 	"github.com/hoist-sh/hoist"
@@ -26,9 +27,18 @@ var releaseNeeds = []hoist.Need{
 // withoutRelease is how a component is there without the release that is its code.
 const withoutRelease = "the seed starts the last good slug from a local file, or does its work itself (rescue)"
 
-// Needs are the edges of what runs now: each process's own report of what it
-// was given, and what the seed itself does for each.
-func (s *Seed) needs() (edges []circles.Edge) {
+// Parts is what Edges is told of a platform.
+type Parts struct {
+	Ground   []string                // parts of the ground that the seed runs: postgres, nats, blobs
+	Needs    map[string][]hoist.Need // what components say of themselves
+	Inside   []string                // components that the seed can run itself
+	AsDynos  []string                // components that dynos of the platform's own app do
+	HasSlugs bool                    // there is such an app
+}
+
+// Edges are what the parts of a platform need: what each process reports of what it was
+// given, and what the seed itself does for each.
+func Edges(r Parts) (edges []circles.Edge) {
 	seen := map[circles.Edge]bool{}
 	add := func(from string, needs ...hoist.Need) {
 		for _, n := range needs {
@@ -40,29 +50,45 @@ func (s *Seed) needs() (edges []circles.Edge) {
 		}
 	}
 	add(hoist.NeedSeed, ownNeeds...)
-	for _, t := range s.ground {
-		add(groundNames[t.name], hoist.Need{On: hoist.NeedSeed, For: "runs it"})
+	for _, name := range r.Ground {
+		add(groundNames[name], hoist.Need{On: hoist.NeedSeed, For: "runs it"})
 	}
-	inDynos := map[string]bool{}
-	if st := s.system.status(); st != nil && len(st.Dynos) > 0 {
+	if r.HasSlugs {
 		add(hoist.NeedRelease, releaseNeeds...)
 		add(hoist.NeedSeed, hoist.Need{On: hoist.NeedBlobs, For: "slugs of a new release", Without: "it keeps the last good ones as files"})
-		for _, d := range st.Dynos {
-			inDynos[typeOf(d.Name)] = true
-		}
 	}
 	for _, c := range hoist.Components {
-		for _, r := range s.cfg.reports(c, time.Now()) {
-			add(c, r.Needs...)
-		}
-		if inDynos[c] {
+		add(c, r.Needs[c]...)
+		if slices.Contains(r.AsDynos, c) {
 			add(c, hoist.Need{On: hoist.NeedRelease, For: "its code", Without: withoutRelease})
 		}
-		if s.system.inside(c) != nil {
+		if slices.Contains(r.Inside, c) {
 			add(c, hoist.Need{On: hoist.NeedSeed, For: "starts it"})
 		}
 	}
 	return edges
+}
+
+// parts are what runs now.
+func (s *Seed) parts() Parts {
+	r := Parts{Needs: map[string][]hoist.Need{}, Inside: s.cfg.Components}
+	for _, t := range s.ground {
+		if t.name != "nats" || s.cfg.NATSURL == "" { // else it is somebody else's
+			r.Ground = append(r.Ground, t.name)
+		}
+	}
+	if st := s.system.status(); st != nil {
+		for _, d := range st.Dynos {
+			r.HasSlugs = true
+			r.AsDynos = append(r.AsDynos, typeOf(d.Name))
+		}
+	}
+	for _, c := range hoist.Components {
+		for _, report := range s.cfg.reports(c, time.Now()) {
+			r.Needs[c] = append(r.Needs[c], report.Needs...)
+		}
+	}
+	return r
 }
 
 // groundNames are what the parts of the ground are called by those who need them.
@@ -76,7 +102,7 @@ type Circles struct {
 }
 
 func (s *Seed) circles() Circles {
-	c := Circles{Edges: s.needs(), Silent: []string{}}
+	c := Circles{Edges: Edges(s.parts()), Silent: []string{}}
 	c.Circles = circles.Find(c.Edges)
 	for _, name := range hoist.Components {
 		if len(s.cfg.reports(name, time.Now())) == 0 {

@@ -87,7 +87,11 @@ func (y *system) agree(ctx context.Context, current hoist.ID) (again bool) {
 	}
 	if id != "" { // else somebody was faster
 		y.log.Info("the database knows of the rollback", "to", o.To.Version)
-		y.state.Same[id] = o.To.code()
+		as := o.To.code()
+		y.state.Same[id] = as
+		next := *y.state.wanted()
+		next.ReleaseID, next.As = id, &as
+		y.state.Next = &next // until it has been read
 		y.bus.Ring(hoist.BellFormation+o.To.AppID, nil)
 	}
 	y.state.Override = nil

@@ -23,8 +23,7 @@ func (y *system) refresh(ctx context.Context) (there bool) {
 		return false
 	}
 	if y.agree(ctx, r.ReleaseID) {
-		y.wake()
-		return true
+		return y.refresh(ctx)
 	}
 	d := &desired{AppID: r.AppID, ReleaseID: r.ReleaseID, Version: r.Version, Commit: r.Slug.Commit, Slug: r.Slug.SHA256,
 		Config: r.Config, Formation: map[string]process{}}

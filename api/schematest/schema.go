@@ -162,7 +162,7 @@ func patchNames(root map[string]any) {
 }
 
 // own are properties that hoist's API shows beside Heroku's.
-var own = map[string]bool{"ssh_git_url": true, "exit_code": true}
+var own = map[string]bool{"ssh_git_url": true, "exit_code": true, "reason": true}
 
 // patchResponses makes strictProperties, a word of Heroku's, mean what it does
 // there: all properties are present, and no others but our own.

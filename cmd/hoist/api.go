@@ -31,6 +31,7 @@ func init() {
 				Public: g.Public, Stack: stackName(g.env), BuiltIn: builtInBuildpacks(),
 				SigningKey: key[:], Proven: g.Proven, Log: g.Log,
 			})
+			g.peer(hoist.ComponentCompile, "builds asked for over the API", "they are kept and wait")
 			g.peer(hoist.ComponentRuntime, "dynos of a new release", "the release is made, and its dynos start later")
 			return registered{server, g, hoist.ComponentAPI, l.Addr().String(), nil}, nil
 		},

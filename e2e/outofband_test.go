@@ -1,0 +1,180 @@
+package e2e
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// The platform runs on itself. What a person does on the machine works while the database
+// is away, apps go on serving, and when it is back it is told what was done.
+func TestOutOfBand(t *testing.T) {
+	w := newFaultWorld(t, 1)
+	app := w.apps[0]
+	first := w.onItself(t, "first")
+	second := w.onItself(t, "second")
+	l := startLoad(w, w.apps)
+
+	t.Run("circles are cut", func(t *testing.T) {
+		out, err := w.hoist("seed", "circles")
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Log(out)
+		for _, want := range []string{"compile ✂ release of hoist → compile", "seed ✂ database → seed", " 0 not cut."} {
+			if !strings.Contains(out, want) {
+				t.Errorf("%q is missing in\n%s", want, out)
+			}
+		}
+		if strings.Contains(out, "No process reports") {
+			t.Error("a component does not report what it needs")
+		}
+	})
+
+	t.Run("rescue", func(t *testing.T) {
+		if _, err := w.hoist("seed", "rescue", "compile"); err != nil {
+			t.Fatal(err)
+		}
+		rescued := func(yes bool) func() error {
+			return func() error {
+				st, err := w.status()
+				if n := len(st.versions()["compile"]); err == nil && (n == 0) != yes {
+					err = fmt.Errorf("%d dynos of compile", n)
+				}
+				if err == nil && !st.Ready {
+					err = fmt.Errorf("not ready: %v", st.WaitsFor)
+				}
+				return err
+			}
+		}
+		if err := eventually(time.Minute, rescued(true)); err != nil {
+			t.Fatal(err)
+		}
+		out, _ := w.hoist("seed", "status")
+		if !strings.Contains(out, "The seed does the work of compile until `hoist seed rescue compile --back`.") {
+			t.Errorf("status does not say it:\n%s", out)
+		}
+		if err := w.killSeed(); err != nil { // its keeper starts it again
+			t.Fatal(err)
+		}
+		if err := eventually(time.Minute, rescued(true)); err != nil {
+			t.Fatal(err)
+		}
+		if err := app.mustPush(); err != nil {
+			t.Error(err)
+		}
+		if _, err := w.hoist("seed", "rescue", "compile", "--back"); err != nil {
+			t.Fatal(err)
+		}
+		if err := eventually(time.Minute, rescued(false)); err != nil {
+			t.Fatal(err)
+		}
+		w.awaitSettled(t, second)
+	})
+
+	back := w.removeDatabase(t)
+	t.Run("without a database", func(t *testing.T) {
+		if err := eventually(30*time.Second, func() error {
+			out, err := w.hoist("seed", "status")
+			if err == nil && !strings.Contains(out, "waits for the database (it does not answer)") {
+				err = fmt.Errorf("status does not say what is missing:\n%s", out)
+			}
+			return err
+		}); err != nil {
+			t.Error(err)
+		}
+		if err := app.serving(); err != nil {
+			t.Error(err)
+		}
+		out, err := w.hoist("seed", "run", "--", "cat mark; exit 7")
+		if err == nil || !strings.Contains(err.Error(), "exit status 7") || !strings.Contains(out, "second") {
+			t.Errorf("run: %v\n%s", err, out)
+		}
+		if out, err := w.hoist("seed", "logs", "api", "-n", "1000"); err != nil || !strings.Contains(out, "hoist[api.1]: ") {
+			t.Errorf("logs: %v\n%s", err, out)
+		}
+		if out, err := w.hoist("seed", "releases"); err != nil || !strings.Contains(out, "*  v"+strconv.Itoa(second)) {
+			t.Errorf("releases: %v\n%s", err, out)
+		}
+		if _, err := w.hoist("seed", "rollback", "v999"); err == nil || !strings.Contains(err.Error(), "knows no v999") {
+			t.Errorf("rollback to nothing: %v", err)
+		}
+	})
+	t.Run("rollback without a database", func(t *testing.T) {
+		if _, err := w.hoist("seed", "rollback"); err != nil {
+			t.Fatal(err)
+		}
+		if err := eventually(2*time.Minute, func() error {
+			st, err := w.status()
+			for _, name := range []string{"git", "api", "compile", "router", "logs"} {
+				if v := st.versions()[name]; err == nil && (len(v) != 1 || v[0] != first) {
+					err = fmt.Errorf("%s is of %v, not v%d", name, v, first)
+				}
+			}
+			return err
+		}); err != nil {
+			t.Error(err)
+		}
+		out, err := w.hoist("seed", "releases")
+		if err != nil || !strings.Contains(out, "*  v"+strconv.Itoa(first)) {
+			t.Errorf("releases: %v\n%s", err, out)
+		}
+		if err := app.serving(); err != nil {
+			t.Error(err)
+		}
+	})
+
+	if err := back(); err != nil {
+		t.Fatal(err)
+	}
+	t.Run("the database agrees when it is back", func(t *testing.T) {
+		w.awaitSettled(t, second+1)
+		var rows []struct {
+			Version int
+			D       string
+		}
+		err := w.query(&rows, `SELECT r.version, r.description AS d FROM apps a JOIN releases r ON r.id = a.current_release_id WHERE a.name = 'hoist'`)
+		if err != nil || len(rows) != 1 || rows[0].D != fmt.Sprintf("Rollback to v%d", first) || rows[0].Version != second+1 {
+			t.Errorf("the current release is %+v, %v", rows, err)
+		}
+		st, err := w.status()
+		if err != nil || st.System.Override != "" {
+			t.Errorf("%+v %v", st.System, err)
+		}
+		for name, v := range st.versions() {
+			if len(v) != 1 || v[0] != first {
+				t.Errorf("%s runs as %v: what runs of v%d should run on", name, v, first)
+			}
+		}
+		if err := app.mustPush(); err != nil {
+			t.Error(err)
+		}
+	})
+	l.mustBeWhole(t, time.Time{}, time.Time{})
+}
+
+// removeDatabase kills Postgres and takes its data away, for good until back is called.
+func (w *faultWorld) removeDatabase(t *testing.T) (back func() error) {
+	t.Helper()
+	dir := filepath.Join(w.Dir, "postgres")
+	text, err := os.ReadFile(filepath.Join(dir, "data/postmaster.pid"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, _, _ := strings.Cut(string(text), "\n")
+	pid, err := strconv.Atoi(first)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// A file in its place keeps the seed from making a new one.
+	if err := errors.Join(os.Rename(dir, dir+".away"), os.WriteFile(dir, nil, 0o600), syscall.Kill(pid, syscall.SIGKILL), awaitGone([]int{pid})); err != nil {
+		t.Fatal(err)
+	}
+	return func() error { return errors.Join(os.Remove(dir), os.Rename(dir+".away", dir)) }
+}
