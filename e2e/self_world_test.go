@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -130,7 +131,7 @@ func (w *selfWorld) takeOver(t *testing.T) {
 		args = append(args, c+"=1")
 	}
 	w.must(t, args...)
-	if err := w.awaitSettled(time.Minute, 0); err != nil {
+	if err := w.awaitSettled(90*time.Second, 0); err != nil {
 		t.Fatalf("the dynos do not take over: %v", err)
 	}
 	t.Logf("taken over after %s", time.Since(begun).Round(100*time.Millisecond))
@@ -139,8 +140,7 @@ func (w *selfWorld) takeOver(t *testing.T) {
 // must runs a command of the command line about the app hoist.
 func (w *selfWorld) must(t *testing.T, args ...string) string {
 	t.Helper()
-	ctx := t.Context()
-	out, err := w.hoistApp.cli(ctx, args...).CombinedOutput()
+	out, err := w.hoistApp.cli(t.Context(), args...).CombinedOutput()
 	if err != nil {
 		t.Fatalf("hoist %s -a hoist: %v\n%s", strings.Join(args, " "), err, out)
 	}
@@ -260,8 +260,8 @@ func (w *selfWorld) tell(t *testing.T) {
 		}
 	}
 	t.Logf("the seed's log about its dynos:\n%s", strings.Join(lines[max(0, len(lines)-60):], ""))
-	if out, err := w.hoistApp.cli(t.Context(), "logs", "-n", "400").CombinedOutput(); err == nil {
+	if out, err := w.hoistApp.cli(context.Background(), "logs", "-n", "400").CombinedOutput(); err == nil {
 		os.WriteFile(filepath.Join(os.TempDir(), "hoist-self-"+t.Name()+".log"), out, 0o600)
-		t.Logf("the app's log is in %s", filepath.Join(os.TempDir(), "hoist-self-"+t.Name()+".log"))
+		t.Logf("the log of hoist is in %s", filepath.Join(os.TempDir(), "hoist-self-"+t.Name()+".log"))
 	}
 }
