@@ -14,6 +14,7 @@ import (
 
 	"github.com/hoist-sh/hoist"
 	"github.com/hoist-sh/hoist/oci"
+	"github.com/hoist-sh/hoist/seed"
 	"github.com/vishvananda/netlink"
 )
 
@@ -58,9 +59,15 @@ func (w *selfWorld) systemRows() error {
 	return err
 }
 
+// engine is the name of the seed's own engine, with which the others' begin.
+func (w *selfWorld) engine() string {
+	settings := seed.Settings{DataDir: w.Dir}
+	return settings.Name()
+}
+
 // engines are the names and directories of the platform's engines.
 func (w *selfWorld) engines() map[string]string {
-	name := w.engineName()
+	name := w.engine()
 	list := map[string]string{name: filepath.Join(w.Dir, "runtime/engine"), name + "-sys": filepath.Join(w.Dir, "system/engine")}
 	slots, _ := filepath.Glob(filepath.Join(w.Dir, "runtime-*"))
 	for _, dir := range slots {
@@ -143,7 +150,7 @@ func (w *selfWorld) selfCgroups() (dirs []string) {
 	if _, err := os.Stat(filepath.Join(root, "pids")); err == nil { // version 1
 		root = filepath.Join(root, "pids")
 	}
-	tops, _ := filepath.Glob(filepath.Join(root, "hoist-"+w.engineName()+"*"))
+	tops, _ := filepath.Glob(filepath.Join(root, "hoist-"+w.engine()+"*"))
 	for _, top := range tops {
 		filepath.WalkDir(top, func(path string, e fs.DirEntry, err error) error {
 			if err == nil && e.IsDir() {
