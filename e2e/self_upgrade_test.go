@@ -61,7 +61,7 @@ func (w *selfWorld) runs(program string) error {
 		return err
 	}
 	var found []struct{ Type, Version string }
-	if err := w.query(&found, `SELECT type, version FROM components WHERE type <> 'blobs' AND seen_at > now() - interval '5 seconds'`); err != nil {
+	if err := w.query(&found, `SELECT type, version FROM components WHERE type = ANY($1) AND seen_at > now() - interval '5 seconds'`, componentNames); err != nil {
 		return err
 	}
 	for _, f := range found {
