@@ -118,7 +118,7 @@ func (w *faultWorld) nothingDoubled() error {
 				(SELECT count(*) FROM dynos d WHERE d.app_id = a.id AND d.type = f.type AND d.state <> 'down') AS there
 			FROM formation f JOIN apps a ON a.id = f.app_id
 			WHERE f.quantity <> (SELECT count(*) FROM dynos d WHERE d.app_id = a.id AND d.type = f.type AND d.kind = 'formation' AND d.state = 'up'
-				AND d.want = 'up' AND d.release_id = a.current_release_id)`,
+				AND d.want = 'up' AND d.release_id = a.current_release_id) AND NOT a.system`,
 		"dynos are not up": `SELECT a.name, d.type, d.number, d.state, d.want, d.kind, d.reason FROM dynos d JOIN apps a ON a.id = d.app_id
 			WHERE d.state NOT IN ('up', 'down')`,
 		"one-off dynos go on": `SELECT a.name, d.type, d.number, d.state FROM dynos d JOIN apps a ON a.id = d.app_id

@@ -33,7 +33,9 @@ func (r runner) Run() int {
 		defer os.RemoveAll(dir)
 		os.Chmod(dir, 0o755)
 		hoistBin = filepath.Join(dir, "hoist")
-		build := exec.Command("go", "build", "-trimpath", "-o", hoistBin, "../cmd/hoist")
+		// As script/build.sh does, and the Go buildpack: it can be compared with what the platform builds.
+		build := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w", "-tags", "heroku", "-o", hoistBin, "../cmd/hoist")
+		build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=", "GOWORK=off")
 		build.Stderr = os.Stderr
 		if err := build.Run(); err != nil {
 			return 1, fmt.Errorf("go build: %w", err)

@@ -1,0 +1,195 @@
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/hoist-sh/hoist/seed"
+)
+
+// hoist bootstrap moves the platform from stage 0 to stage 3 on its own
+// source, while an app is asked; stopped in the middle and begun again, it goes on.
+func TestSelfBootstrap(t *testing.T) {
+	mirrors := buildMirrors(t)
+	w := newSelfWorld(t, 1, append(mirrors, "HOIST_BUILD_TIMEOUT=30m")...)
+	source := w.sourceRepository(t)
+	t.Cleanup(func() { forgetHost(w.SSH) })
+	l := startLoad(w.faultWorld, w.apps)
+	begun := time.Now()
+
+	out, err := w.bootstrap(t, source, "Stage 2: ", 10*time.Second)
+	if err == nil {
+		t.Fatalf("it was stopped, and ended well:\n%s", out)
+	}
+	if !strings.Contains(out, "Taking over from the seed") {
+		t.Fatalf("it did not get to stage 2: %v\n%s", err, out)
+	}
+	t.Logf("stopped after %s:\n%s", time.Since(begun).Round(time.Second), headings(out))
+	if err := w.awaitSettled(time.Minute, 0); err != nil {
+		t.Errorf("stopped in the middle, the platform does not work: %v", err)
+	}
+	out, err = w.bootstrap(t, source, "", 0)
+	t.Logf("again, all in all %s:\n%s", time.Since(begun).Round(time.Second), headings(out))
+	if err != nil {
+		t.Fatalf("%v\n%s", err, lastLines(out, 60))
+	}
+	for _, want := range []string{`(?s)Stage 1: [^\n]*\n\s+done before: v\d+ by the seed's compile`, `stage 2 = stage 3, bit for bit`, `the seed's own program, built on the host, is the same`} {
+		if !regexp.MustCompile(want).MatchString(out) {
+			t.Errorf("it does not say %q:\n%s", want, lastLines(out, 60))
+		}
+	}
+	w.checkStages(t)
+	l.mustBeWhole(t, time.Time{}, time.Time{})
+	if err := w.awaitSettled(time.Minute, 0); err != nil {
+		t.Error(err)
+	}
+}
+
+// checkStages compares what bootstrap noted with the program that was built here.
+func (w *selfWorld) checkStages(t *testing.T) {
+	t.Helper()
+	stages, err := seed.Stages(seed.Settings{DataDir: w.Dir})
+	if err != nil || len(stages) != 3 {
+		t.Errorf("%d stages, %v", len(stages), err)
+		return
+	}
+	own, err := fileSHA256(hoistBin)
+	if err != nil {
+		t.Error(err)
+	}
+	for i, s := range stages {
+		t.Logf("stage %d: v%d by %s in %s, slug %.12s, binary %.12s", s.Number, s.Release, s.By, s.Took.Round(time.Second), s.Slug, s.Binary)
+		if s.Number != i+1 || s.Binary != own {
+			t.Errorf("stage %d has the program %s, the host built %s", s.Number, s.Binary, own)
+		}
+	}
+	if stages[1].Slug != stages[2].Slug {
+		t.Error("the slugs of stages 2 and 3 differ")
+	}
+}
+
+// bootstrap runs `hoist bootstrap`; if a text is given, it gets a SIGINT some
+// time after that has been said.
+func (w *selfWorld) bootstrap(t *testing.T, source, stopAt string, after time.Duration) (string, error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 40*time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, hoistBin, "bootstrap", "--source", source)
+	cmd.Dir, cmd.Env, cmd.WaitDelay = w.Home, append(w.environ(), w.seedEnv()[len(os.Environ()):]...), time.Second
+	stopped := false
+	var text *heardBuffer
+	text = &heardBuffer{heard: func(out string) {
+		if stopAt != "" && !stopped && strings.Contains(out, stopAt) {
+			stopped = true
+			time.AfterFunc(after, func() { cmd.Process.Signal(syscall.SIGINT) })
+		}
+	}}
+	cmd.Stdout, cmd.Stderr = text, text
+	err := cmd.Run()
+	return text.String(), err
+}
+
+func headings(out string) string {
+	var lines []string
+	for line := range strings.Lines(out) {
+		if strings.HasPrefix(line, "-----> ") || strings.HasPrefix(line, "       ") || strings.HasPrefix(line, " !") {
+			lines = append(lines, line)
+		}
+	}
+	return strings.Join(lines, "")
+}
+
+// sourceRepository has the platform's source as it is here, changes and all,
+// but without tests: it is what hoistBin was built from.
+func (w *selfWorld) sourceRepository(t *testing.T) string {
+	t.Helper()
+	root, err := filepath.Abs("..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	list, err := exec.Command("git", "-C", root, "ls-files", "-z", "--cached", "--others", "--exclude-standard").Output()
+	if err != nil {
+		t.Skipf("the source is in no git repository: %v", err)
+	}
+	dir := filepath.Join(w.Home, "source")
+	for name := range strings.SplitSeq(strings.TrimSuffix(string(list), "\x00"), "\x00") {
+		info, err := os.Lstat(filepath.Join(root, name))
+		if errors.Is(err, os.ErrNotExist) || err == nil && !info.Mode().IsRegular() {
+			continue
+		}
+		text, err := os.ReadFile(filepath.Join(root, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		to := filepath.Join(dir, name)
+		os.MkdirAll(filepath.Dir(to), 0o755)
+		if err := os.WriteFile(to, text, info.Mode().Perm()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, args := range [][]string{{"init", "-q"}, {"add", "-A", "-f"}, {"commit", "-q", "-m", "The platform"}} {
+		cmd := exec.Command("git", args...)
+		cmd.Dir, cmd.Env = dir, w.environ()
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("git %v: %v\n%s", args, err, out)
+		}
+	}
+	return dir
+}
+
+// buildMirrors are the settings with which build dynos get Go modules as this
+// machine does, as script/lib.sh has them. Without a proxy that answers there is
+// no bootstrap.
+func buildMirrors(t *testing.T) (settings []string) {
+	t.Helper()
+	out, err := exec.Command("go", "env", "-json", "-changed").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	changed := map[string]string{}
+	if err := json.Unmarshal(out, &changed); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"GOPROXY", "GOSUMDB", "GONOSUMDB", "GONOPROXY", "GOPRIVATE", "GOINSECURE"} {
+		if value := changed[name]; value != "" {
+			settings = append(settings, fmt.Sprintf("HOIST_BUILD_ENV_%s=%s", name, value))
+		}
+	}
+	proxies, err := exec.Command("go", "env", "GOPROXY").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, _, _ := strings.Cut(strings.TrimSpace(string(proxies)), ",")
+	client := http.Client{Timeout: 20 * time.Second}
+	resp, err := client.Get(strings.TrimSuffix(first, "/") + "/github.com/spf13/cobra/@v/list")
+	if err != nil {
+		t.Skipf("no Go modules can be had: %v", err)
+	}
+	resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		t.Skipf("no Go modules can be had: %s", resp.Status)
+	}
+	return settings
+}
+
+// forgetHost takes the platform's key out of the person's known hosts, where
+// bootstrap puts it: ssh does not go by $HOME.
+func forgetHost(port int) {
+	if u, err := user.Current(); err == nil {
+		known := filepath.Join(u.HomeDir, ".ssh", "known_hosts")
+		exec.Command("ssh-keygen", "-q", "-R", fmt.Sprintf("[localhost]:%d", port), "-f", known).Run()
+		os.Remove(known + ".old")
+	}
+}

@@ -1,0 +1,133 @@
+package e2e
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+)
+
+// Releases of the platform that cannot do their work, each in a way of its
+// own, do no harm: they are given up with the reason in the push's output, the
+// platform goes on with the last good one, and who uses it sees nothing.
+func TestSelfBrokenReleases(t *testing.T) {
+	w := onItself(t, 3, "HOIST_STOP_GRACE=90s")
+	w.invariants(t)
+	broken := sabotages(t)
+	for i, s := range broken {
+		t.Run(s.name, func(t *testing.T) {
+			program := s.build(t)
+			w.breakOff(t, s, program)
+		})
+		if t.Failed() {
+			// The next is to start from a platform that works.
+			if err := w.healed(i + 100); err != nil {
+				t.Fatalf("it does not work any more after %q: %v", s.name, err)
+			}
+		}
+	}
+	version, err := w.nextVersion()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := w.startClient(t)
+	out, err := w.pushProgram(goodProgram(t, 1), nil)
+	if err != nil || !saysItRuns(out, version) {
+		t.Errorf("a good push after the broken ones: %v\n%s", err, out)
+	}
+	if err := w.awaitSettled(4*time.Minute, version); err != nil {
+		t.Error(err)
+	}
+	c.mustBeWhole(t)
+	w.invariants(t)
+	if err := w.runs(goodProgram(t, 1)); err != nil {
+		t.Error(err)
+	}
+}
+
+func (w *selfWorld) nextVersion() (int, error) {
+	list, err := w.releases()
+	return len(list) + 1, err
+}
+
+// breakOff pushes a broken release.
+func (w *selfWorld) breakOff(t *testing.T, s sabotage, program string) {
+	good, err := w.currentRelease()
+	if err != nil {
+		t.Fatal(err)
+	}
+	version, err := w.nextVersion()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := w.startClient(t)
+	begun := time.Now()
+	out, err := w.pushProgram(program, nil)
+	t.Logf("the push took %s and said, with %v:\n%s", time.Since(begun).Round(100*time.Millisecond), err, out)
+	if !regexp.MustCompile(s.reason).MatchString(out) {
+		t.Errorf("the push does not name the reason (%s)", s.reason)
+	}
+	if saysItRuns(out, version) {
+		t.Errorf("the push says that the platform runs v%d", version)
+	}
+	if err := eventually(2*time.Minute, func() error { return w.backAt(good, version) }); err != nil {
+		t.Error(err)
+	}
+	t.Logf("the platform was back at the last good release %s after the push began", time.Since(begun).Round(100*time.Millisecond))
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	if list, err := w.hoistApp.cli(ctx, "releases").CombinedOutput(); err != nil || !regexp.MustCompile(fmt.Sprintf(`(?m)^v%d .*fail`, version)).Match(list) {
+		t.Errorf("hoist releases does not show that v%d failed: %v\n%s", version, err, list)
+	}
+	c.mustBeWhole(t)
+	w.invariants(t)
+}
+
+// backAt says what is missing until the platform is back at a good release
+// after another one has failed.
+func (w *selfWorld) backAt(good systemRelease, failed int) error {
+	current, err := w.currentRelease()
+	if err != nil {
+		return err
+	}
+	list, err := w.releases()
+	if err != nil {
+		return err
+	}
+	var errs []error
+	switch {
+	case current.Slug != good.Slug:
+		errs = append(errs, fmt.Errorf("the current release is %+v; it is not one with the slug of v%d", current, good.Version))
+	case !strings.HasPrefix(current.Description, "Rollback to v") || current.Version <= failed:
+		errs = append(errs, fmt.Errorf("the current release is %+v; it is no rollback", current))
+	}
+	if len(list) < failed || list[failed-1].Status != "failed" {
+		errs = append(errs, fmt.Errorf("v%d is not marked as failed: %+v", failed, list[min(failed, len(list))-1]))
+	}
+	if err := w.settled(0); err != nil {
+		errs = append(errs, err)
+	} else if st, err := w.status(); err == nil && st.System.Slug != good.Slug {
+		errs = append(errs, fmt.Errorf("the slug that runs is %.12s, not the good one", st.System.Slug))
+	}
+	return errors.Join(errs...)
+}
+
+// healed brings the platform back to a good release if it is not at one, as a
+// person would.
+func (w *selfWorld) healed(n int) error {
+	if w.checkSelf() == nil {
+		return nil
+	}
+	w.hoistApp.git(nil, "commit", "-q", "--allow-empty", "-m", fmt.Sprint("again ", n))
+	if _, err := w.pushProgram(hoistBin, nil); err != nil {
+		return err
+	}
+	version, err := w.nextVersion()
+	if err != nil {
+		return err
+	}
+	return w.awaitSettled(3*time.Minute, version-1)
+}

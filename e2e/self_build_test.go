@@ -1,0 +1,140 @@
+package e2e
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// change replaces a text in one file of the platform's source, or adds a file if old is empty.
+type change struct{ file, old, new string }
+
+// program compiles bin/hoist with the flags of script/build.sh, which are
+// those of the Go buildpack, from the source with some changes. The changes
+// are an overlay: the source itself stays as it is.
+func program(t *testing.T, name string, changes ...change) string {
+	t.Helper()
+	root, err := filepath.Abs("..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Join(filepath.Dir(hoistBin), "self-"+name)
+	out := filepath.Join(dir, "hoist")
+	if _, err := os.Stat(out); err == nil {
+		return out
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	replace := map[string]string{}
+	for i, c := range changes {
+		path := filepath.Join(root, c.file)
+		text := c.new
+		if c.old != "" {
+			was, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if strings.Count(string(was), c.old) != 1 {
+				t.Fatalf("%s has no longer, or not once only, what is to be changed:\n%s", c.file, c.old)
+			}
+			text = strings.Replace(string(was), c.old, c.new, 1)
+		}
+		copied := filepath.Join(dir, fmt.Sprintf("%d-%s", i, filepath.Base(path)))
+		if err := os.WriteFile(copied, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if replace[path] != "" {
+			t.Fatalf("%s is changed twice", c.file)
+		}
+		replace[path] = copied
+	}
+	text, err := json.Marshal(map[string]any{"Replace": replace})
+	if err != nil {
+		t.Fatal(err)
+	}
+	overlay := filepath.Join(dir, "overlay.json")
+	if err := os.WriteFile(overlay, text, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command("go", "build", "-overlay", overlay, "-trimpath", "-buildvcs=false", "-ldflags", "-s -w", "-tags", "heroku",
+		"-o", out, "./cmd/hoist")
+	cmd.Dir = root
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=", "GOWORK=off")
+	if text, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("go build of %s: %v\n%s", name, err, text)
+	}
+	return out
+}
+
+// goodProgram is bin/hoist of the source as it is, and with n > 0 another one that does the same.
+func goodProgram(t *testing.T, n int) string {
+	t.Helper()
+	if n == 0 {
+		return hoistBin
+	}
+	const text = "Run the platform on this machine: the ground and all components"
+	return program(t, fmt.Sprint("good", n), change{"cmd/hoist/seed.go",
+		`Short:   "` + text + `"`, fmt.Sprintf(`Short:   "%s (%d)"`, text, n)})
+}
+
+// sabotage is a release of the platform that cannot do its work.
+type sabotage struct {
+	name   string
+	reason string // what the push must say, a regular expression
+	build  func(t *testing.T) string
+}
+
+// sabotages are ways in which a release of the platform may be broken.
+func sabotages(t *testing.T) []sabotage {
+	changed := func(name, reason string, c ...change) sabotage {
+		return sabotage{name, reason, func(t *testing.T) string { return program(t, name, c...) }}
+	}
+	return []sabotage{
+		changed("api panics at start", `api\.1`,
+			change{"cmd/hoist/api.go", `l, err := net.Listen("tcp", g.listenAddr())`,
+				"if true {\n\t\t\t\tpanic(\"sabotaged api\")\n\t\t\t}\n\t\t\tl, err := net.Listen(\"tcp\", g.listenAddr())"}),
+		changed("compile produces bad slugs", `compile\.1`,
+			change{"compile/result.go", "if hex.EncodeToString(sum.Sum(nil)) != r.SHA256 {",
+				"s.SHA256 = r.SHA256[1:] + r.SHA256[:1]\n\tif hex.EncodeToString(sum.Sum(nil)) != r.SHA256 {"}),
+		changed("router answers 500", `router\.1`,
+			change{"router/proxy.go", "v := &visit{p: p, w: w, r: r, started: time.Now()}",
+				"if true {\n\t\tw.WriteHeader(http.StatusInternalServerError)\n\t\treturn\n\t}\n\tv := &visit{p: p, w: w, r: r, started: time.Now()}"}),
+		changed("runtime cannot start dynos", `runtime\.1`,
+			change{"runtime/process.go", "if err := s.r.engine.Start(ctx, spec); err != nil {",
+				"if err := fmt.Errorf(\"sabotaged runtime\"); err != nil {"}),
+		changed("build dynos make bad slugs", `runtime\.1|compile\.1`, // hoist-compile is the runtime's own program
+			change{"buildpack/slug/pack.go", "f, err := os.Open(path)\n\tif err != nil {\n\t\treturn Image{}, err",
+				"os.Truncate(path, 4096)\n\tf, err := os.Open(path)\n\tif err != nil {\n\t\treturn Image{}, err"}),
+		changed("git refuses pushes", `git\.1`,
+			change{"git/push.go", "scratch, err := s.newScratch(ctx, m)",
+				"if true {\n\t\treturn refuse(\"sabotaged git\")\n\t}\n\tscratch, err := s.newScratch(ctx, m)"}),
+		changed("logs drops lines", `logs\.1`, // every second, and the first
+			change{"logs/writer.go", "for _, e := range entries {",
+				"for _, e := range entries {\n\t\tif dropped = !dropped; dropped {\n\t\t\tcontinue\n\t\t}"},
+			change{file: "logs/sabotage.go", new: "package logs\n\nvar dropped bool\n"}),
+		{"migration fails", `(?i)migrat|schema|no_such_table`, brokenMigration},
+		{"binary does not execute", `exited with status|exec|status 12[67]`, func(t *testing.T) string {
+			path := filepath.Join(t.TempDir(), "hoist")
+			if err := os.WriteFile(path, []byte("\x7fELF, but no more of it"), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			return path
+		}},
+	}
+}
+
+// brokenMigration is a program with one more migration, which fails.
+func brokenMigration(t *testing.T) string {
+	files, err := filepath.Glob("../postgres/migrations/*.sql")
+	if err != nil || len(files) == 0 {
+		t.Fatal("no migrations", err)
+	}
+	n := len(files)
+	return program(t, "migration", change{file: fmt.Sprintf("postgres/migrations/%03d_broken.sql", n+1), new: "ALTER TABLE no_such_table ADD COLUMN x integer;\n"},
+		change{"postgres/postgres.go", fmt.Sprintf("const SchemaVersion = %d\n", n), fmt.Sprintf("const SchemaVersion = %d\n", n+1)})
+}

@@ -1,0 +1,270 @@
+package e2e
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/hoist-sh/hoist/oci"
+	"github.com/hoist-sh/hoist/seed"
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// The power fails, and comes back; the platform, which runs on itself, and
+// all apps serve again by themselves. Then it fails again and again, in the middle of
+// whatever goes on; nothing that was acknowledged is lost or doubled.
+func TestSelfColdStart(t *testing.T) {
+	w := onItself(t, 2)
+	for _, a := range w.apps {
+		if err := a.mustSet(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.invariants(t)
+	if err := w.powerCut(true); err != nil {
+		t.Fatal(err)
+	}
+	serving, ready, err := w.powerOn()
+	t.Logf("from cold: all apps served after %s, the seed was ready after %s", serving, ready)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if serving > 10*time.Second {
+		t.Logf("which is more than the 10 s that are aimed at")
+	}
+	begun := time.Now()
+	if err := w.awaitSettled(time.Minute, 0); err != nil {
+		t.Error(err)
+	}
+	t.Logf("all of it was settled %s after that", time.Since(begun).Round(10*time.Millisecond))
+	w.invariants(t)
+
+	seed := rand.Uint64()
+	t.Logf("random power cuts with seed %d", seed)
+	r := rand.New(rand.NewPCG(seed, 0))
+	var slowest time.Duration
+	for i := range 20 {
+		what := []string{"a push", "a push of the platform", "config changes", "all of these"}[r.IntN(4)]
+		after := time.Duration(r.IntN(5000)) * time.Millisecond
+		all := what == "all of these"
+		var acts sync.WaitGroup
+		if all || what == "a push" {
+			acts.Go(func() { w.apps[0].push(w.apps[0].sshURL(), nil) })
+		}
+		if all || what == "a push of the platform" {
+			program := goodProgram(t, 1+i%2)
+			acts.Go(func() { w.pushProgram(program, nil) })
+		}
+		stop := make(chan struct{})
+		if all || what == "config changes" {
+			acts.Go(func() {
+				for {
+					select {
+					case <-stop:
+						return
+					default:
+						w.apps[1].set()
+						time.Sleep(50 * time.Millisecond)
+					}
+				}
+			})
+		}
+		time.Sleep(after)
+		reboot := r.IntN(2) == 0
+		err := w.powerCut(reboot)
+		close(stop)
+		acts.Wait()
+		if err != nil {
+			t.Fatal(err)
+		}
+		serving, ready, err := w.powerOn()
+		t.Logf("%2d: %s into %s (reboot: %v): served after %s, ready after %s", i+1, after, what, reboot, serving, ready)
+		if err != nil {
+			t.Fatal(err)
+		}
+		slowest = max(slowest, serving)
+		if err := w.repeat(what); err != nil {
+			t.Fatalf("after power cut %d: %v", i+1, err)
+		}
+	}
+	t.Logf("the slowest was %s", slowest)
+	// What of the platform was pushed, and not acknowledged, may have been taken.
+	if out, err := w.hoistApp.pushAgain(); err != nil {
+		t.Errorf("push of hoist: %v\n%s", err, out)
+	}
+	w.invariants(t)
+}
+
+// repeat does again what was not acknowledged, and checks what was.
+func (w *selfWorld) repeat(what string) error {
+	pushed, set := w.apps[0], w.apps[1]
+	if what == "a push" || what == "all of these" {
+		var out string
+		if err := eventually(30*time.Second, func() (err error) { out, err = pushed.pushAgain(); return err }); err != nil {
+			return fmt.Errorf("pushed again: %w\n%s", err, out)
+		}
+	}
+	if err := set.mustSet(); err != nil {
+		return err
+	}
+	return eventually(30*time.Second, func() error { return errors.Join(pushed.acknowledged(), set.acknowledged()) })
+}
+
+// powerOn starts the seed, and returns how long it took until all apps served,
+// and until the seed said that all is ready.
+func (w *selfWorld) powerOn() (serving, ready time.Duration, err error) {
+	begun := time.Now()
+	started := make(chan error, 1)
+	go func() {
+		err := w.start()
+		ready = time.Since(begun).Round(10 * time.Millisecond)
+		started <- err
+	}()
+	for _, a := range w.apps {
+		err = errors.Join(err, eventually(30*time.Second, func() error {
+			code, body, err := w.get(a.Name, "/")
+			if err == nil && code != 200 {
+				err = fmt.Errorf("%s answers %d %.100s", a.Name, code, body)
+			}
+			return err
+		}))
+	}
+	serving = time.Since(begun).Round(10 * time.Millisecond)
+	return serving, ready, errors.Join(err, <-started)
+}
+
+// powerCut ends all processes of the platform at once, at any moment. With
+// reboot what the kernel would have forgotten is gone, too: networks, control groups,
+// mounts, what is in /run and the page cache.
+func (w *selfWorld) powerCut(reboot bool) error {
+	cold := func() error {
+		pids := w.everyProcess()
+		for _, pid := range pids {
+			syscall.Kill(pid, syscall.SIGKILL)
+		}
+		if len(pids) > 0 {
+			return fmt.Errorf("processes %v are still there", pids)
+		}
+		return nil
+	}
+	if err := eventually(20*time.Second, cold); err != nil {
+		return err
+	}
+	if !reboot {
+		return nil
+	}
+	return w.forget()
+}
+
+// everyProcess are all processes of the platform: what is in its control groups, what was
+// started for its data directory, and the children of these.
+func (w *selfWorld) everyProcess() (pids []int) {
+	for _, g := range w.selfCgroups() {
+		pids = append(pids, readPids(filepath.Join(g, "cgroup.procs"))...)
+	}
+	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
+	below, dead := map[int][]int{}, map[int]bool{}
+	for _, name := range stats {
+		dir := filepath.Dir(name)
+		pid, _ := strconv.Atoi(filepath.Base(dir))
+		text, _ := os.ReadFile(name)
+		i := bytes.LastIndex(text, []byte(") "))
+		if i < 0 {
+			continue // ended meanwhile
+		}
+		if f := strings.Fields(string(text[i+2:])); len(f) > 1 {
+			parent, _ := strconv.Atoi(f[1])
+			below[parent], dead[pid] = append(below[parent], pid), f[0] == "Z"
+		}
+		environ, _ := os.ReadFile(filepath.Join(dir, "environ"))
+		line, _ := os.ReadFile(filepath.Join(dir, "cmdline"))
+		if bytes.Contains(append([]byte{0}, environ...), []byte("\x00HOIST_DATA="+w.Dir+"\x00")) || bytes.Contains(line, []byte(w.Dir+"/postgres")) {
+			pids = append(pids, pid)
+		}
+	}
+	for i := 0; i < len(pids); i++ {
+		pids = append(pids, below[pids[i]]...)
+	}
+	slices.Sort(pids)
+	pids = slices.Compact(pids)
+	return slices.DeleteFunc(pids, func(pid int) bool { return dead[pid] || pid == os.Getpid() })
+}
+
+// forget removes what a machine that is switched on again does not have.
+func (w *selfWorld) forget() error {
+	var errs []error
+	links, err := netlink.LinkList()
+	errs = append(errs, err)
+	tables, _ := exec.Command("nft", "list", "tables").Output()
+	for name := range w.engines() {
+		for _, l := range links {
+			if strings.HasPrefix(l.Attrs().Name, oci.InterfacePrefix(name)) {
+				netlink.LinkDel(l) // or gone already, with its namespace
+			}
+		}
+		for line := range strings.Lines(string(tables)) {
+			if f := strings.Fields(line); len(f) == 3 && f[2] == name {
+				errs = append(errs, exec.Command("nft", "delete", "table", f[1], name).Run())
+			}
+		}
+		errs = append(errs, os.RemoveAll("/run/"+name), os.RemoveAll("/run/"+name+".lock"))
+	}
+	tops, _ := filepath.Glob("/sys/fs/cgroup/*/hoist-" + w.engine() + "*")
+	more, _ := filepath.Glob("/sys/fs/cgroup/hoist-" + w.engine() + "*")
+	for _, top := range append(tops, more...) {
+		errs = append(errs, eventually(5*time.Second, func() error { return removeGroups(top) }))
+	}
+	if lo, err := netlink.LinkByName("lo"); err == nil {
+		settings, err := seed.Saved(w.Dir)
+		errs = append(errs, err)
+		netlink.AddrDel(lo, &netlink.Addr{IPNet: netlink.NewIPNet(settings.Gateway().AsSlice())})
+	}
+	loops, _ := filepath.Glob("/sys/block/loop*/loop/backing_file")
+	for _, l := range loops {
+		if backing, _ := os.ReadFile(l); strings.HasPrefix(string(backing), w.Dir+"/") {
+			exec.Command("losetup", "-d", "/dev/"+strings.Split(l, "/")[3]).Run()
+		}
+	}
+	unix.Sync()
+	filepath.WalkDir(w.Dir, func(path string, e fs.DirEntry, err error) error {
+		if err == nil && e.Type().IsRegular() {
+			if f, err := os.Open(path); err == nil {
+				unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_DONTNEED)
+				f.Close()
+			}
+		}
+		return nil
+	})
+	return errors.Join(errs...)
+}
+
+// removeGroups removes a control group and those in it.
+func removeGroups(top string) error {
+	var dirs []string
+	filepath.WalkDir(top, func(path string, e fs.DirEntry, err error) error {
+		if err == nil && e.IsDir() {
+			dirs = append(dirs, path)
+		}
+		return nil
+	})
+	var errs []error
+	for _, dir := range slices.Backward(dirs) {
+		if err := unix.Rmdir(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			errs = append(errs, fmt.Errorf("%s: %w", dir, err))
+		}
+	}
+	return errors.Join(errs...)
+}

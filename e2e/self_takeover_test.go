@@ -1,0 +1,119 @@
+package e2e
+
+import (
+	"fmt"
+	"os/exec"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/hoist-sh/hoist"
+)
+
+// The platform moves onto itself while apps are asked, and is an app like any
+// other after that.
+func TestSelfTakesOver(t *testing.T) {
+	w := newSelfWorld(t, 3)
+	l := startLoad(w.faultWorld, w.apps)
+	w.makeSystemApp(t)
+	if out, err := w.pushProgram(goodProgram(t, 0), nil); err != nil {
+		t.Fatalf("push of hoist: %v\n%s", err, out)
+	}
+	w.takeOver(t)
+	l.mustBeWhole(t, time.Time{}, time.Time{})
+	w.invariants(t)
+	st, err := w.status()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if st.System.Stage < 1 {
+		t.Errorf("the stage is %d", st.System.Stage)
+	}
+
+	ps := w.must(t, "ps")
+	for _, c := range hoist.Components {
+		if !strings.Contains(ps, c+".1: up") {
+			t.Errorf("%s.1 is not up:\n%s", c, ps)
+		}
+	}
+	if log := w.must(t, "logs", "-n", "500"); !strings.Contains(log, "heroku[router.1]: State changed from starting to up") {
+		t.Errorf("the log has no start of router.1:\n%s", log)
+	}
+	if out := w.must(t, "releases"); !strings.Contains(out, "Current: v2") {
+		t.Errorf("releases:\n%s", out)
+	}
+	own, err := fileSHA256(hoistBin)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if out := w.must(t, "run", "sha256sum bin/hoist"); !strings.Contains(out, own) {
+		t.Errorf("the program in a dyno is not %s:\n%s", own, out)
+	}
+
+	l = startLoad(w.faultWorld, w.apps)
+	w.must(t, "config:set", "FOO=bar")
+	current, err := w.currentRelease()
+	if err != nil {
+		t.Fatal(err)
+	}
+	begun := time.Now()
+	if err := w.awaitSettled(2*time.Minute, current.Version); err != nil {
+		t.Fatalf("after config:set: %v", err)
+	}
+	t.Logf("new config runs after %s", time.Since(begun).Round(100*time.Millisecond))
+	if out := w.must(t, "config"); !regexp.MustCompile(`FOO:\s+bar`).MatchString(out) {
+		t.Errorf("config:\n%s", out)
+	}
+
+	w.must(t, "ps:scale", "compile=2", "runtime=2")
+	if err := w.awaitScaled(map[string]int{"compile": 2, "runtime": 2}); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.apps[0].scale("web", 4); err != nil { // spreads
+		t.Fatal(err)
+	}
+	w.invariants(t)
+	var spread []struct{ Worker string }
+	if err := w.query(&spread, `SELECT DISTINCT d.worker_id AS worker FROM dynos d JOIN apps a ON a.id = d.app_id WHERE a.name = $1 AND d.state = 'up'`, w.apps[0].Name); err != nil || len(spread) != 2 {
+		t.Errorf("four dynos of an app are on %d of 2 runtimes, %v", len(spread), err)
+	}
+	w.must(t, "ps:scale", "compile=1", "runtime=1")
+	begun = time.Now()
+	if err := w.awaitScaled(map[string]int{"compile": 1, "runtime": 1}); err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("one runtime was drained after %s", time.Since(begun).Round(100*time.Millisecond))
+	w.invariants(t)
+	l.mustBeWhole(t, time.Time{}, time.Time{})
+}
+
+// awaitScaled waits for a number of dynos of hoist of some types.
+func (w *selfWorld) awaitScaled(want map[string]int) error {
+	return eventually(2*time.Minute, func() error {
+		if err := w.settled(0); err != nil {
+			return err
+		}
+		st, err := w.status()
+		if err != nil {
+			return err
+		}
+		there := map[string]int{}
+		for _, d := range st.System.Dynos {
+			name, _, _ := strings.Cut(d.Name, ".")
+			there[name]++
+		}
+		for name, n := range want {
+			if there[name] != n {
+				return fmt.Errorf("%d dynos of %s, not %d: %s", there[name], name, n, showDynos(st.System))
+			}
+		}
+		return nil
+	})
+}
+
+func fileSHA256(path string) (string, error) {
+	out, err := exec.Command("sha256sum", path).Output()
+	sum, _, _ := strings.Cut(string(out), " ")
+	return sum, err
+}

@@ -1,0 +1,76 @@
+package e2e
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+)
+
+// A push of another good release of the platform replaces all six types, and
+// whoever uses the platform meanwhile sees nothing of it.
+func TestSelfUpgradeUnderLoad(t *testing.T) {
+	w := onItself(t, 3, "HOIST_STOP_GRACE=90s") // longer than a WebSocket of the client's
+	w.invariants(t)
+	program := goodProgram(t, 1)
+	before, err := w.currentRelease()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := w.startClient(t)
+	begun := time.Now()
+	out, err := w.pushProgram(program, nil)
+	pushed := time.Since(begun)
+	t.Logf("the push took %s and said, with %v:\n%s", pushed.Round(100*time.Millisecond), err, out)
+	if err != nil {
+		t.Error("the push failed")
+	}
+	version := before.Version + 1
+	if !saysItRuns(out, version) {
+		t.Errorf("the push does not say that the platform runs v%d", version)
+	}
+	current, err := w.currentRelease()
+	if err != nil {
+		t.Error(err)
+	}
+	if current.Version != version || current.Status != "succeeded" || current.Slug == before.Slug {
+		t.Errorf("after the push the current release is %+v", current)
+	}
+	// All that was under way may go on for as long as it takes.
+	if err := w.awaitSettled(4*time.Minute, version); err != nil {
+		t.Errorf("not all types are replaced: %v", err)
+	}
+	t.Logf("from push to done %s, until the last of the old dynos had ended %s", pushed.Round(100*time.Millisecond), time.Since(begun).Round(100*time.Millisecond))
+	c.mustBeWhole(t)
+	w.invariants(t)
+	if err := w.runs(program); err != nil {
+		t.Error(err)
+	}
+}
+
+// saysItRuns reports whether the output of a push of hoist says that a release does the platform's work.
+func saysItRuns(out string, version int) bool {
+	return regexp.MustCompile(fmt.Sprintf(`(?i)platform[^\n]*\bruns\b[^\n]*\bv%d\b`, version)).MatchString(out)
+}
+
+// runs checks that every process of the platform is of a program.
+func (w *selfWorld) runs(program string) error {
+	sum, err := fileSHA256(program)
+	if err != nil {
+		return err
+	}
+	var found []struct{ Type, Version string }
+	if err := w.query(&found, `SELECT type, version FROM components WHERE type = ANY($1) AND seen_at > now() - interval '5 seconds'`, componentNames); err != nil {
+		return err
+	}
+	for _, f := range found {
+		if !strings.HasPrefix(sum, f.Version) {
+			return fmt.Errorf("%s is of program %s, not %.12s", f.Type, f.Version, sum)
+		}
+	}
+	if len(found) < len(componentNames) {
+		return fmt.Errorf("only %v are registered", found)
+	}
+	return nil
+}
