@@ -147,24 +147,26 @@ func (w *faultWorld) noOrphans() error {
 	}
 	slices.Sort(wanted)
 	engine, cgroups := w.engineName(), w.cgroups()
-	for what, dir := range map[string]string{
-		"containers":         filepath.Join(w.Dir, "runtime/engine/containers"),
-		"OCI runtime states": filepath.Join(w.Dir, "runtime/engine/run"),
-		"cgroups":            cgroups,
+	spares := directories(filepath.Join(w.Dir, "runtime/engine/spares"))
+	names := slices.Clone(spares)
+	for _, id := range wanted {
+		names = append(names, w.containerName(id))
+	}
+	slices.Sort(names)
+	for _, c := range []struct {
+		what, dir string
+		want      []string
+	}{
+		{"containers", filepath.Join(w.Dir, "runtime/engine/containers"), wanted},
+		{"OCI runtime states", filepath.Join(w.Dir, "runtime/engine/run"), names},
+		{"cgroups", cgroups, names},
 	} {
-		var there []string
-		entries, _ := os.ReadDir(dir)
-		for _, e := range entries {
-			if e.IsDir() {
-				there = append(there, e.Name())
-			}
-		}
-		if slices.Sort(there); !slices.Equal(there, wanted) {
-			return fmt.Errorf("%s are %v, dynos are %v", what, there, wanted)
+		if there := directories(c.dir); !slices.Equal(there, c.want) {
+			return fmt.Errorf("%s are %v, not %v", c.what, there, c.want)
 		}
 	}
 	for _, id := range wanted {
-		if procs, _ := os.ReadFile(filepath.Join(cgroups, id, "cgroup.procs")); len(procs) == 0 {
+		if len(w.cgroupPids(id)) == 0 {
 			return fmt.Errorf("dyno %s is up and has no process", id)
 		}
 	}
@@ -188,10 +190,31 @@ func (w *faultWorld) noOrphans() error {
 			}
 		}
 	}
-	if n != len(wanted) || routed != len(wanted) {
-		return fmt.Errorf("%d interfaces and %d routes for %d dynos", n, routed, len(wanted))
+	if n != len(names) || routed != len(names) {
+		return fmt.Errorf("%d interfaces and %d routes for %d dynos and %d spare containers", n, routed, len(wanted), len(spares))
 	}
 	return w.loopDevices(wanted)
+}
+
+// directories are the names of the directories in one, sorted.
+func directories(dir string) (names []string) {
+	entries, _ := os.ReadDir(dir)
+	for _, e := range entries {
+		if e.IsDir() {
+			names = append(names, e.Name())
+		}
+	}
+	return names
+}
+
+// containerName is what the control group and the OCI runtime's state of a dyno are called.
+func (w *faultWorld) containerName(id string) string {
+	var record struct{ Name string }
+	data, err := os.ReadFile(filepath.Join(w.Dir, "runtime/engine/containers", id, "container.json"))
+	if err != nil || json.Unmarshal(data, &record) != nil {
+		return id
+	}
+	return record.Name
 }
 
 // loopDevices checks that each dyno has one disk, and that a loop device

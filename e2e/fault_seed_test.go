@@ -125,7 +125,7 @@ func (a *faultApp) processes() (map[string]int, error) {
 
 // cgroupPids are a container's processes, in ascending order.
 func (w *faultWorld) cgroupPids(id string) []int {
-	return readPids(filepath.Join(w.cgroups(), id, "cgroup.procs"))
+	return readPids(filepath.Join(w.cgroups(), w.containerName(id), "cgroup.procs"))
 }
 
 func readPids(file string) (pids []int) {

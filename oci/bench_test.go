@@ -6,6 +6,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -19,12 +21,16 @@ import (
 
 // BenchmarkStart measures the time from Start to the command's first output, beside that
 // of a bare `crun run` of the same command in the same run: one after the
-// other, so that what else the machine does meets both. The command prints when that is.
+// other, so that what else the machine does meets all. The command prints when that is.
+// Before each the machine has a moment to itself, as before the start of
+// one dyno; a fresh start is one that finds nothing prepared, as in a crowd of them.
 func BenchmarkStart(b *testing.B) {
-	e := newEngine(b)
+	var cfg oci.Config
+	prepared := newEngine(b, withSpares(1), func(c *oci.Config) { cfg = *c })
+	unprepared := newEngine(b)
 	image := slug(b, map[string]string{"hello": "world"})
 	bundle := bareBundle(b)
-	first := func() time.Duration {
+	first := func(e *oci.Engine) time.Duration {
 		s := spec(printTime)
 		s.SlugPath = image
 		begin := time.Now()
@@ -39,22 +45,33 @@ func BenchmarkStart(b *testing.B) {
 		}
 		return since(b, begin, string(out))
 	}
-	first() // the seccomp filter is compiled, the disk's template made
+	first(prepared) // the seccomp filter is compiled, the disk's template made
+	first(unprepared)
 	bare()
-	var ours, theirs []time.Duration
+	var ours, fresh, theirs []time.Duration
 	for b.Loop() {
-		ours = append(ours, first())
+		ready(b, cfg, 1)
+		time.Sleep(settle)
+		ours = append(ours, first(prepared))
+		ready(b, cfg, 1)
+		time.Sleep(settle)
+		fresh = append(fresh, first(unprepared))
+		time.Sleep(settle)
 		theirs = append(theirs, bare())
 	}
-	ms := func(d time.Duration) float64 { return d.Seconds() * 1000 }
-	slices.Sort(ours)
-	slices.Sort(theirs)
-	b.ReportMetric(ms(ours[0]), "ms/start-min")
-	b.ReportMetric(ms(theirs[0]), "ms/crun-run-min")
-	b.ReportMetric(ms(ours[len(ours)/2]), "ms/start")
-	b.ReportMetric(ms(theirs[len(theirs)/2]), "ms/crun-run")
-	b.ReportMetric(float64(ours[len(ours)/2])/float64(theirs[len(theirs)/2]), "x-crun-run")
+	report := func(name string, of []time.Duration) (median float64) {
+		slices.Sort(of)
+		median = of[len(of)/2].Seconds() * 1000
+		b.ReportMetric(of[0].Seconds()*1000, "ms/"+name+"-min")
+		b.ReportMetric(median, "ms/"+name)
+		return median
+	}
+	crun := report("crun-run", theirs)
+	b.ReportMetric(report("start", ours)/crun, "x-crun-run")
+	b.ReportMetric(report("fresh-start", fresh)/crun, "x-crun-run-fresh")
 }
+
+const settle = 50 * time.Millisecond
 
 // printTime is a command that prints the time in microseconds.
 const printTime = `echo $EPOCHREALTIME`
@@ -115,29 +132,36 @@ func bareBundle(b *testing.B) string {
 }
 
 // BenchmarkIdleMemory measures what an idle dyno costs the machine beside its own process:
-// the kernel's part (namespaces, mounts, interface, file system, pipe) and the
-// supervisor's. It compares what is available before and after, which others on the machine disturb.
+// the kernel's part (namespaces, mounts, interface, file system, pipe, control groups)
+// and what the supervisor and its helpers, if it had any, grew. What is available
+// before and after is the cross-check: it has everything, of others on the machine too.
 func BenchmarkIdleMemory(b *testing.B) {
 	const dynos = 100
 	e := newEngine(b)
 	image := slug(b, map[string]string{"hello": "world"})
 	for b.Loop() {
 		started := []hoist.ContainerSpec{startIdle(b, e, image)} // what is shared is there now
-		before := available(b)
-		var own int64
+		available, kernel, ours := memory(b)
 		for range dynos {
 			started = append(started, startIdle(b, e, image))
 		}
+		availableThen, kernelThen, oursThen := memory(b)
 		list, err := e.List(b.Context())
 		if err != nil {
 			b.Fatal(err)
 		}
+		var private, tables int64
 		for _, c := range list {
-			own += privateMemory(b, e, c.ID)
+			p, t := ownMemory(b, c.Pid)
+			private, tables = private+p, tables+t
 		}
-		own -= own / (dynos + 1)
-		b.ReportMetric(float64(before-available(b)-own)/dynos/(1<<20), "MB/dyno")
-		b.ReportMetric(float64(own)/dynos/(1<<20), "MB/process")
+		private, tables = private*dynos/(dynos+1), tables*dynos/(dynos+1)
+		report := func(name string, bytes int64) { b.ReportMetric(float64(bytes)/dynos/(1<<20), "MB/"+name) }
+		report("kernel", kernelThen-kernel-tables)
+		report("supervisor", oursThen-ours)
+		report("dyno", kernelThen-kernel-tables+oursThen-ours)
+		report("process", private+tables)
+		report("available-less", available-availableThen-private-tables)
 		for _, s := range started {
 			if err := e.Remove(b.Context(), s.ID); err != nil {
 				b.Fatal(err)
@@ -154,44 +178,55 @@ func startIdle(b *testing.B, e *oci.Engine, image string) hoist.ContainerSpec {
 	return s
 }
 
-// available returns the bytes that new programs could have.
-func available(b *testing.B) int64 {
+// memory returns, in bytes, what new programs could have, what the kernel has for itself,
+// and what this process and its children that are no containers have.
+func memory(b *testing.B) (available, kernel, ours int64) {
+	runtime.GC()
+	debug.FreeOSMemory()
 	os.WriteFile("/proc/sys/vm/drop_caches", []byte("3"), 0)
-	time.Sleep(200 * time.Millisecond)
-	return field(b, "/proc/meminfo", "MemAvailable:")
-}
-
-// privateMemory returns what the process of a container has to itself.
-func privateMemory(b *testing.B, e *oci.Engine, id hoist.ID) int64 {
-	procs, err := filepath.Glob("/sys/fs/cgroup/pids/hoist-*/" + id + "/cgroup.procs")
-	if err != nil || len(procs) == 0 {
-		procs, _ = filepath.Glob("/sys/fs/cgroup/hoist-*/" + id + "/cgroup.procs")
+	time.Sleep(500 * time.Millisecond)
+	for _, name := range []string{"Slab:", "KernelStack:", "PageTables:", "Percpu:", "Shmem:"} {
+		kernel += field(b, "/proc/meminfo", name)
 	}
-	var sum int64
-	for _, path := range procs {
+	ours = field(b, "/proc/self/status", "RssAnon:")
+	children, _ := filepath.Glob("/proc/self/task/*/children")
+	for _, path := range children {
 		data, _ := os.ReadFile(path)
 		for _, pid := range strings.Fields(string(data)) {
-			sum += field(b, "/proc/"+pid+"/smaps_rollup", "Private_Dirty:")
-			sum += field(b, "/proc/"+pid+"/status", "VmPTE:")
+			if group, _ := os.ReadFile("/proc/" + pid + "/cgroup"); !strings.Contains(string(group), "/hoist-") {
+				rss, _ := lookup("/proc/"+pid+"/status", "RssAnon:") // none of one that has just ended
+				ours += rss
+			}
 		}
 	}
-	return sum
+	return field(b, "/proc/meminfo", "MemAvailable:"), kernel, ours
+}
+
+// ownMemory returns the bytes that a container's process has to itself, and those of its page tables.
+func ownMemory(b *testing.B, pid int) (private, tables int64) {
+	dir := fmt.Sprintf("/proc/%d/", pid)
+	return field(b, dir+"smaps_rollup", "Private_Dirty:"), field(b, dir+"status", "VmPTE:")
 }
 
 func field(b *testing.B, path, name string) int64 {
-	data, err := os.ReadFile(path)
+	n, err := lookup(path, name)
 	if err != nil {
 		b.Fatal(err)
+	}
+	return n
+}
+
+// lookup returns a field that is given in kB, in bytes.
+func lookup(path, name string) (int64, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return 0, err
 	}
 	for line := range strings.Lines(string(data)) {
 		if f := strings.Fields(line); len(f) > 1 && f[0] == name {
 			kb, err := strconv.ParseInt(f[1], 10, 64)
-			if err != nil {
-				b.Fatal(err)
-			}
-			return kb << 10
+			return kb << 10, err
 		}
 	}
-	b.Fatal(fmt.Errorf("%s has no %s", path, name))
-	return 0
+	return 0, fmt.Errorf("%s has no %s", path, name)
 }

@@ -1,6 +1,7 @@
 package oci
 
 import (
+	"cmp"
 	"encoding/json"
 	"net/netip"
 	"os"
@@ -16,6 +17,7 @@ import (
 // the container has started: a directory without it is half made.
 type record struct {
 	ID        hoist.ID
+	Name      string // of its control group, and the runtime's for it
 	Labels    map[string]string
 	IP        netip.Addr
 	Egress    []netip.AddrPort
@@ -32,12 +34,16 @@ type record struct {
 
 // container is a container that this engine knows.
 type container struct {
-	dir string
+	name string // see record
+	dir  string
+	disk int64 // bytes
 
 	mu sync.Mutex
 	record
 
-	slug    string // whose mount it uses
+	gate    *gate   // until it is open
+	layers  *layers // until it has them itself
+	slug    string  // whose mount it uses
 	process *process
 	out     *output // nil when attached
 	stream  *stream // when attached
@@ -45,6 +51,7 @@ type container struct {
 	done    chan struct{} // closed when it has ended and Exit is set
 
 	removing sync.Mutex
+	freed    bool // under the engine's mu
 }
 
 const recordFile = "container.json"
@@ -117,7 +124,7 @@ func (e *Engine) supervise(c *container) {
 	}
 	exit := hoist.Exit{
 		Code:     code,
-		OOM:      e.cgroups.oomKilled(c.ID),
+		OOM:      e.cgroups.oomKilled(c.name),
 		DiskFull: diskFull(filepath.Join(c.dir, diskFile)),
 		EndedAt:  time.Now(),
 	}
@@ -141,7 +148,7 @@ func (e *Engine) supervise(c *container) {
 
 // adopt takes over a container that an earlier engine started.
 func (e *Engine) adopt(dir string, r record) (*container, error) {
-	c := &container{dir: dir, record: r, done: make(chan struct{})}
+	c := &container{name: cmp.Or(r.Name, r.ID), dir: dir, record: r, done: make(chan struct{})}
 	if c.IP.IsValid() {
 		if _, err := e.network.take(c.IP); err != nil {
 			return nil, err
@@ -178,20 +185,26 @@ func (e *Engine) adopt(dir string, r record) (*container, error) {
 func (e *Engine) free(c *container) error {
 	ctx, cancel := cleanupContext()
 	defer cancel()
+	if c.gate != nil {
+		c.gate.close()
+	}
 	if c.process != nil {
 		if err := c.process.kill(unix.SIGKILL); err != nil {
 			return err
 		}
 		<-c.done
 	}
+	if c.layers != nil {
+		c.layers.close()
+	}
 	if c.stream != nil {
 		c.stream.shut()
 	}
-	left := e.cgroups.pids(c.ID)
-	if err := e.runtime.delete(ctx, c.ID); err != nil {
+	left := e.cgroups.pids(c.name)
+	if err := e.runtime.delete(ctx, c.name); err != nil {
 		return err
 	}
-	if err := e.cgroups.remove(c.ID); err != nil {
+	if err := e.cgroups.remove(c.name); err != nil {
 		return err
 	}
 	for _, pid := range left { // of a runtime that was killed half-way; else no child of ours
@@ -221,9 +234,10 @@ func (e *Engine) free(c *container) error {
 	defer e.mu.Unlock()
 	if e.containers[c.ID] == c {
 		delete(e.containers, c.ID)
-		if c.IP.IsValid() {
-			e.network.release(c.IP)
-		}
 	}
+	if c.IP.IsValid() && !c.freed {
+		e.network.release(c.IP)
+	}
+	c.freed = true
 	return nil
 }

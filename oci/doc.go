@@ -12,6 +12,10 @@
 // container has, with no capability, no way to get one, and a filter of system
 // calls; first in its PID namespace, started by bash as Heroku starts it.
 //
+// A container is made in two steps. Prepared, it has everything that does not depend on
+// what will run in it, and its process waits at a gate. Admitted, it gets the slug, the
+// limits and a letter with its environment and command. Some are kept prepared.
+//
 // The container's network namespace has one end of a veth pair. The host's end
 // is a route to one address; there is no bridge. The engine's nftables table
 // lets a dyno reach the internet and be reached by the host, and no more.
@@ -30,7 +34,8 @@
 // is known on Linux 6.15 and later. Attached containers have nobody to talk to
 // any more and are ended.
 //
-// In Dir, containers/ID has the record, the disk, the pipe and the bundle; run is the
+// In Dir, containers/ID has the record, the disk, the pipe and the bundle, spares the
+// same of those that are only prepared; run is the
 // runtime's own state. All else is on a tmpfs at /run/hoist-NAME that only
 // the supervisor sees.
 package oci

@@ -8,6 +8,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/hoist-sh/hoist"
 	"golang.org/x/sys/unix"
 )
 
@@ -16,14 +17,19 @@ import (
 // since that still has to tidy up. If we die the process sees the end and goes.
 type gate struct {
 	ours   *net.UnixConn
-	theirs *os.File // to be descriptor 3 of the process
+	theirs *os.File // for the process
+	letter *os.File // what it does behind the gate, written before that opens; in memory
 }
 
-// passGate is the process's side, in bash. The gate is the last of the files
-// that it is handed.
-func passGate(files int) string {
-	return fmt.Sprintf("echo >&%[1]d; read -ru %[1]d || exit; exec %[1]d<&-\n", 3+files)
+// passGate is the process's side, in bash. The gate and the letter are the last of the
+// files that it is handed.
+func passGate(g *hoist.Grants) string {
+	letter := letterFile(g)
+	return fmt.Sprintf("echo >&%[1]d; read -ru %[1]d || exit; exec %[1]d<&-; . /proc/self/fd/%[2]d", letter-1, letter)
 }
+
+// letterFile is the letter's descriptor in the process.
+func letterFile(g *hoist.Grants) int { return 3 + len(grantedFiles(g)) + 1 }
 
 func newGate() (*gate, error) {
 	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
@@ -32,14 +38,21 @@ func newGate() (*gate, error) {
 	}
 	ours, theirs := os.NewFile(uintptr(fds[0]), "gate"), os.NewFile(uintptr(fds[1]), "gate")
 	defer ours.Close()
+	memory, err := unix.MemfdCreate("letter", unix.MFD_CLOEXEC)
+	if err != nil {
+		theirs.Close()
+		return nil, fmt.Errorf("oci: memfd: %w", err)
+	}
+	letter := os.NewFile(uintptr(memory), "letter")
 	err = unix.SetsockoptInt(fds[0], unix.SOL_SOCKET, unix.SO_PASSCRED, 1)
 	if err == nil {
 		var conn net.Conn
 		if conn, err = net.FileConn(ours); err == nil {
-			return &gate{ours: conn.(*net.UnixConn), theirs: theirs}, nil
+			return &gate{ours: conn.(*net.UnixConn), theirs: theirs, letter: letter}, nil
 		}
 	}
 	theirs.Close()
+	letter.Close()
 	return nil, fmt.Errorf("oci: socketpair: %w", err)
 }
 
@@ -67,7 +80,11 @@ func (g *gate) arrival(ctx context.Context) (int, error) {
 	return int(who.Pid), nil
 }
 
-func (g *gate) open() error {
+// open hands over the letter and lets the process go on.
+func (g *gate) open(letter string) error {
+	if _, err := g.letter.WriteString(letter); err != nil {
+		return fmt.Errorf("oci: %w", err)
+	}
 	if _, err := g.ours.Write([]byte("\n")); err != nil {
 		return fmt.Errorf("oci: the container ended before its command began: %w", err)
 	}
@@ -77,4 +94,5 @@ func (g *gate) open() error {
 func (g *gate) close() {
 	g.ours.Close()
 	g.theirs.Close()
+	g.letter.Close()
 }

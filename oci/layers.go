@@ -13,84 +13,37 @@ import (
 	"syscall"
 
 	"github.com/hoist-sh/hoist"
-	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 )
 
-// layers are a container's own mounts. They are needed until the runtime has
-// made the container; from then on its own mount namespace holds them, and
+// layers are a container's own mounts. They are needed until the container is
+// admitted; from then on its own mount namespace holds them, and
 // with its last process they are gone.
 type layers struct {
 	dir string // on the engine's tmpfs
 	app string // to be mounted at /app
 	tmp string // at /tmp
 
+	base uint32 // the host's user id for its id 0
+
 	binds int // of grants, mounted below dir
 }
 
-// mountContainer mounts the disk, which it makes, and the slug for a container whose ids
-// begin at base.
-func (e *Engine) mountContainer(c *container, spec hoist.ContainerSpec, base uint32) (_ *layers, err error) {
-	l := &layers{dir: filepath.Join(e.mnt, "c", c.ID)}
-	defer func() {
-		if err != nil {
-			l.close()
-		}
-	}()
+// mountDisk makes and mounts the disk of a container whose ids begin at base.
+func (e *Engine) mountDisk(c *container, base uint32) (*layers, error) {
+	l := &layers{dir: filepath.Join(e.mnt, "c", c.name), base: base}
 	disk := filepath.Join(l.dir, "disk")
 	if err := os.MkdirAll(disk, 0o755); err != nil {
-		return nil, err
+		return l, err
 	}
-	if spec.SlugPath == "" {
-		return l, l.mountDisk(e, c, spec.Size.Disk, disk, base)
-	}
-	slug, err := e.slugs.mount(spec.SlugPath)
-	if err != nil {
-		return nil, err
-	}
-	c.slug = spec.SlugPath // released with the container
-	if !e.idmap {
-		if err := l.mountDisk(e, c, spec.Size.Disk, disk, base); err != nil {
-			return nil, err
-		}
-		return l, copyOwned(slug.dir, l.app, int(base+dynoUID))
-	}
-	// These take about as long, one in another process, one waiting for the disk.
-	var both errgroup.Group
-	lower := filepath.Join(l.dir, "slug")
-	both.Go(func() error {
-		if base == 0 { // privileged: root reads everything
-			lower = slug.dir
-			return nil
-		}
-		return bindIdmapped(slug.dir, lower, slug.owner, base)
-	})
-	both.Go(func() error { return l.mountDisk(e, c, spec.Size.Disk, disk, base) })
-	if err := both.Wait(); err != nil {
-		return nil, err
-	}
-	upper := l.app
-	l.app = filepath.Join(l.dir, "app")
-	if err := os.Mkdir(l.app, 0o755); err != nil {
-		return nil, err
-	}
-	data := "volatile,lowerdir=" + lower + ",upperdir=" + upper + ",workdir=" + filepath.Join(disk, "work")
-	if err := unix.Mount("overlay", l.app, "overlay", unix.MS_NOSUID|unix.MS_NODEV, data); err != nil {
-		return nil, fmt.Errorf("oci: overlay for /app: %w", err)
-	}
-	return l, nil
-}
-
-// mountDisk makes the container's disk, mounts it and makes its directories.
-func (l *layers) mountDisk(e *Engine, c *container, size int64, disk string, base uint32) error {
 	image := filepath.Join(c.dir, diskFile)
-	if err := e.makeDisk(image, size); err != nil {
-		return err
+	if err := e.makeDisk(image, c.disk); err != nil {
+		return l, err
 	}
 	// The image is not read after a power cut, so nothing need reach the platter.
 	err := mountImage(image, disk, "ext4", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOATIME, "nobarrier,noinit_itable")
 	if err != nil {
-		return err
+		return l, err
 	}
 	l.app, l.tmp = filepath.Join(disk, "app"), filepath.Join(disk, "tmp")
 	for _, d := range []struct {
@@ -99,14 +52,47 @@ func (l *layers) mountDisk(e *Engine, c *container, size int64, disk string, bas
 		uid  uint32
 	}{{l.app, 0o755, dynoUID}, {filepath.Join(disk, "work"), 0o700, 0}, {l.tmp, 0o777 | os.ModeSticky, 0}} {
 		if err := os.Mkdir(d.path, 0o700); err != nil {
-			return err
+			return l, err
 		}
 		if err := os.Chmod(d.path, d.mode); err != nil {
-			return err
+			return l, err
 		}
 		if err := os.Chown(d.path, int(base+d.uid), int(base+d.uid)); err != nil {
+			return l, err
+		}
+	}
+	return l, nil
+}
+
+// mountApp puts the slug, if there is one, under the disk's directory for /app.
+func (e *Engine) mountApp(c *container, spec hoist.ContainerSpec) error {
+	if spec.SlugPath == "" {
+		return nil
+	}
+	slug, err := e.slugs.mount(spec.SlugPath)
+	if err != nil {
+		return err
+	}
+	l := c.layers
+	c.slug = spec.SlugPath // released with the container
+	if !e.idmap {
+		return copyOwned(slug.dir, l.app, int(l.base+dynoUID))
+	}
+	lower := slug.dir
+	if l.base != 0 { // else it is privileged: root reads everything
+		lower = filepath.Join(l.dir, "slug")
+		if err := bindIdmapped(slug.dir, lower, slug.owner, l.base); err != nil {
 			return err
 		}
+	}
+	upper, work := l.app, filepath.Join(l.dir, "disk", "work")
+	l.app = filepath.Join(l.dir, "app")
+	if err := os.Mkdir(l.app, 0o755); err != nil {
+		return err
+	}
+	data := "volatile,lowerdir=" + lower + ",upperdir=" + upper + ",workdir=" + work
+	if err := unix.Mount("overlay", l.app, "overlay", unix.MS_NOSUID|unix.MS_NODEV, data); err != nil {
+		return fmt.Errorf("oci: overlay for /app: %w", err)
 	}
 	return nil
 }

@@ -88,7 +88,7 @@ func TestTeardownLeavesNothing(t *testing.T) {
 	}
 }
 
-func links(t *testing.T, name string) []string {
+func links(t testing.TB, name string) []string {
 	t.Helper()
 	all, err := netlink.LinkList()
 	if err != nil {

@@ -100,6 +100,13 @@ func (n *network) take(ip netip.Addr) (netip.Addr, error) {
 	return netip.Addr{}, fmt.Errorf("oci: all addresses of %s are in use; give the worker a larger network", n.prefix)
 }
 
+// free returns the number of addresses that nobody has.
+func (n *network) free() int {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return 1<<(32-n.prefix.Bits()) - 3 - len(n.used) // but the network's, the host's and the broadcast address
+}
+
 func (n *network) release(ip netip.Addr) {
 	n.mu.Lock()
 	defer n.mu.Unlock()

@@ -101,18 +101,24 @@ func exitCode(s unix.WaitStatus) int {
 
 // kill sends a signal to the process itself.
 func (p *process) kill(sig unix.Signal) error {
+	err := p.control(func(fd int) error { return unix.PidfdSendSignal(fd, sig, nil, 0) })
+	if errors.Is(err, unix.ESRCH) {
+		return nil
+	}
+	return err
+}
+
+// control calls f with the pidfd.
+func (p *process) control(f func(fd int) error) error {
 	conn, err := p.file.SyscallConn()
 	if err != nil {
 		return err
 	}
-	var sent error
-	if err := conn.Control(func(fd uintptr) { sent = unix.PidfdSendSignal(int(fd), sig, nil, 0) }); err != nil {
+	var failed error
+	if err := conn.Control(func(fd uintptr) { failed = f(int(fd)) }); err != nil {
 		return err
 	}
-	if errors.Is(sent, unix.ESRCH) {
-		return nil
-	}
-	return sent
+	return failed
 }
 
 // processStat is what /proc/PID/stat says (proc(5)).

@@ -10,40 +10,48 @@ import (
 	"strings"
 	"time"
 
-	"github.com/hoist-sh/hoist"
 	"golang.org/x/sys/unix"
 )
 
 // recover finds the containers of an earlier engine. What has no record is
-// half made, or half removed, and goes.
+// half made, half removed or was spare, and goes.
 func (e *Engine) recover() error {
-	ids, err := e.known()
-	if err != nil {
-		return err
-	}
 	egress := map[netip.Addr][]netip.AddrPort{}
+	names := map[string]bool{}
 	var half []*container
-	for id := range ids {
+	for _, id := range entries(e.containerDir("")) {
 		dir := e.containerDir(id)
 		r, err := loadRecord(dir)
 		if err != nil || r.ID != id {
-			half = append(half, &container{dir: dir, record: record{ID: id}, done: make(chan struct{})})
 			continue
 		}
 		c, err := e.adopt(dir, r)
 		if err != nil {
 			return err
 		}
-		e.containers[id] = c
+		e.containers[id], names[c.name] = c, true
 		if c.IP.IsValid() {
 			egress[c.IP] = c.Egress
+		}
+	}
+	for _, dir := range []string{e.containerDir(""), e.spares.dir, e.runtime.root} {
+		for _, name := range entries(dir) {
+			if e.containers[name] == nil && !names[name] {
+				names[name] = true
+				half = append(half, &container{name: name, dir: filepath.Join(dir, name), done: make(chan struct{})})
+			}
+		}
+	}
+	for _, name := range e.cgroups.list() {
+		if !names[name] {
+			half = append(half, &container{name: name, dir: e.containerDir(name), done: make(chan struct{})})
 		}
 	}
 	if err := e.firewall.install(egress); err != nil {
 		return err
 	}
 	for _, c := range half {
-		e.log.Info("removing what is left of a container", "container", c.ID)
+		e.log.Info("removing what is left of a container", "container", c.name)
 		if err := e.free(c); err != nil {
 			return err
 		}
@@ -51,24 +59,15 @@ func (e *Engine) recover() error {
 	return e.network.removeLinks()
 }
 
-// known returns every container there is a trace of.
-func (e *Engine) known() (map[hoist.ID]bool, error) {
-	ids := map[hoist.ID]bool{}
-	for _, dir := range []string{e.containerDir(""), e.runtime.root} {
-		entries, err := os.ReadDir(dir)
-		if err != nil {
-			return nil, fmt.Errorf("oci: %w", err)
-		}
-		for _, entry := range entries {
-			if idPattern.MatchString(entry.Name()) {
-				ids[entry.Name()] = true
-			}
+// entries returns the names in a directory that can be those of containers.
+func entries(dir string) (names []string) {
+	all, _ := os.ReadDir(dir)
+	for _, entry := range all {
+		if idPattern.MatchString(entry.Name()) {
+			names = append(names, entry.Name())
 		}
 	}
-	for _, id := range e.cgroups.list() {
-		ids[id] = true
-	}
-	return ids, nil
+	return names
 }
 
 // forward has the kernel forward packets, and remembers if it did not before.
@@ -97,6 +96,7 @@ func (e *Engine) forwardFile() string { return filepath.Join(e.dir, "ip_forward_
 // directory, and closes it. Forwarding is switched off again if New switched
 // it on and no other engine is there.
 func (e *Engine) Teardown(ctx context.Context) error {
+	e.spares.close()
 	e.mu.Lock()
 	var all []*container
 	for _, c := range e.containers {

@@ -30,7 +30,7 @@ func (e *Engine) signal(c *container, sig unix.Signal) error {
 	if sig == unix.SIGKILL {
 		return c.process.kill(sig)
 	}
-	for _, pid := range e.cgroups.pids(c.ID) {
+	for _, pid := range e.cgroups.pids(c.name) {
 		if pid == c.process.pid || c.Granted {
 			continue
 		}

@@ -1,7 +1,6 @@
 package oci
 
 import (
-	"cmp"
 	"encoding/base64"
 	"path/filepath"
 	"slices"
@@ -13,24 +12,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// What bash runs, with the command as $1 (https://devcenter.heroku.com/articles/dynos#startup).
-const (
-	profile = `for f in /app/.profile.d/*.sh; do [ -f "$f" ] && . "$f"; done; [ -f /app/.profile ] && . /app/.profile
-`
-	// A command becomes the first process itself, if it is a simple one.
-	runDyno = profile + `exec bash -c "$1"`
-	// With a person or a build at the other end, signals must reach the
-	// command as they do in a terminal, and orphans be waited for: bash stays.
-	runAttached = "trap : HUP INT TERM\n" + profile + `bash -c "$1"; exit $?`
-)
-
 // ociSpec is the configuration of a container
 // (https://github.com/opencontainers/runtime-spec/blob/main/config.md).
-func (e *Engine) ociSpec(spec hoist.ContainerSpec, base uint32, l *layers) *specs.Spec {
-	script := passGate(len(grantedFiles(spec.Grants))) + runDyno
-	if spec.Attach {
-		script = passGate(len(grantedFiles(spec.Grants))) + runAttached
-	}
+func (e *Engine) ociSpec(spec hoist.ContainerSpec, c *container, base uint32) *specs.Spec {
 	ids := []specs.LinuxIDMapping{{ContainerID: 0, HostID: base, Size: uidRange}}
 	s := &specs.Spec{
 		Version: "1.0.2",
@@ -39,15 +23,14 @@ func (e *Engine) ociSpec(spec hoist.ContainerSpec, base uint32, l *layers) *spec
 			Terminal:        spec.TTY,
 			ConsoleSize:     windowSize(spec.Env),
 			User:            specs.User{UID: dynoUID, GID: dynoUID},
-			Args:            []string{dynoShell, "-c", script, dynoUser, spec.Command},
-			Env:             environment(spec),
-			Cwd:             homeDir,
+			Args:            []string{dynoShell, "-c", passGate(spec.Grants), dynoUser},
+			Env:             environment(hoist.ContainerSpec{TTY: spec.TTY}),
+			Cwd:             "/",
 			Capabilities:    &specs.LinuxCapabilities{},
 			Rlimits:         []specs.POSIXRlimit{openFiles()},
 			NoNewPrivileges: true,
 		},
-		Hostname: cmp.Or(spec.Name, spec.ID),
-		Mounts:   containerMounts(l),
+		Mounts: containerMounts(c.layers),
 		Linux: &specs.Linux{
 			UIDMappings: ids,
 			GIDMappings: ids,
@@ -55,8 +38,7 @@ func (e *Engine) ociSpec(spec hoist.ContainerSpec, base uint32, l *layers) *spec
 				"net.ipv4.ip_unprivileged_port_start": "0",
 				"net.ipv6.conf.default.disable_ipv6":  "1",
 			},
-			Resources:   e.resources(spec.Size),
-			CgroupsPath: e.cgroups.path(spec.ID),
+			CgroupsPath: e.cgroups.path(c.name),
 			Namespaces: []specs.LinuxNamespace{
 				{Type: specs.UserNamespace}, {Type: specs.PIDNamespace}, {Type: specs.MountNamespace},
 				{Type: specs.IPCNamespace}, {Type: specs.UTSNamespace}, {Type: specs.NetworkNamespace},
@@ -79,7 +61,7 @@ func (e *Engine) ociSpec(spec hoist.ContainerSpec, base uint32, l *layers) *spec
 		s.Linux.Seccomp = seccompFilter()
 	}
 	if spec.Grants != nil {
-		grant(s, spec.Grants, l)
+		grant(s, spec.Grants, c.layers)
 	}
 	return s
 }
@@ -95,32 +77,11 @@ func containerMounts(l *layers) []specs.Mount {
 		{Destination: "/dev/shm", Type: "tmpfs", Source: "shm", Options: []string{"nosuid", "noexec", "nodev", "mode=1777", "size=64m"}},
 		{Destination: "/dev/mqueue", Type: "mqueue", Source: "mqueue", Options: []string{"nosuid", "noexec", "nodev"}},
 		{Destination: "/sys", Type: "sysfs", Source: "sysfs", Options: []string{"nosuid", "noexec", "nodev", "ro"}},
-		bind(l.app, homeDir),
 		bind(l.tmp, "/tmp"),
 		bind(l.tmp, "/var/tmp"),
 		bind(filepath.Join(l.dir, "hosts"), "/etc/hosts", "ro"),
 		bind(filepath.Join(l.dir, "resolv.conf"), "/etc/resolv.conf", "ro"),
 	}
-}
-
-// resources are the limits of a dyno size.
-func (e *Engine) resources(size hoist.Size) *specs.LinuxResources {
-	r := &specs.LinuxResources{}
-	if size.Memory > 0 {
-		r.Memory = &specs.LinuxMemory{Limit: &size.Memory}
-		if e.cgroups.swap {
-			r.Memory.Swap = &size.Memory // memory and swap together
-		}
-	}
-	if size.CPUShare > 0 {
-		shares := uint64(1024 * size.CPUShare / 100)
-		r.CPU = &specs.LinuxCPU{Shares: &shares}
-	}
-	if size.Pids > 0 {
-		limit := int64(size.Pids)
-		r.Pids = &specs.LinuxPids{Limit: &limit}
-	}
-	return r
 }
 
 func environment(spec hoist.ContainerSpec) []string {

@@ -1,6 +1,7 @@
 package oci
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -33,7 +34,14 @@ func (e *Engine) Start(ctx context.Context, spec hoist.ContainerSpec) error {
 	if err != nil {
 		return err
 	}
-	if err := e.start(ctx, c, spec); err != nil {
+	if c.process == nil {
+		err = e.prepare(ctx, c, spec)
+	}
+	if err == nil {
+		err = e.admit(ctx, c, spec)
+	}
+	e.spares.started()
+	if err != nil {
 		if freeErr := e.free(c); freeErr != nil {
 			e.log.Error("left over from a failed start", "container", c.ID, "err", freeErr)
 		}
@@ -42,7 +50,7 @@ func (e *Engine) Start(ctx context.Context, spec hoist.ContainerSpec) error {
 	return nil
 }
 
-// reserve makes the container known, with an address.
+// reserve makes the container known: a spare one, or one that is still to be prepared.
 func (e *Engine) reserve(spec hoist.ContainerSpec) (*container, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -52,61 +60,62 @@ func (e *Engine) reserve(spec hoist.ContainerSpec) (*container, error) {
 	if e.containers[spec.ID] != nil {
 		return nil, fmt.Errorf("oci: container %s: %w", spec.ID, os.ErrExist)
 	}
-	var ip netip.Addr
-	if spec.Grants == nil || !spec.Grants.HostNetwork {
-		var err error
-		if ip, err = e.network.take(netip.Addr{}); err != nil {
-			return nil, err
+	c := e.spares.take(spec)
+	if c == nil {
+		c = &container{name: spec.ID, dir: e.containerDir(spec.ID), disk: spec.Size.Disk, done: make(chan struct{})}
+		if spec.Grants == nil || !spec.Grants.HostNetwork {
+			var err error
+			if c.IP, err = e.network.take(netip.Addr{}); err != nil {
+				return nil, err
+			}
 		}
 	}
-	c := &container{
-		dir:  e.containerDir(spec.ID),
-		done: make(chan struct{}),
-		record: record{
-			ID: spec.ID, Labels: spec.Labels, IP: ip, Egress: spec.Egress,
-			Attach: spec.Attach, Deadline: spec.Deadline, Granted: spec.Grants != nil,
-		},
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.record = record{
+		ID: spec.ID, Name: c.name, Labels: spec.Labels, IP: c.IP, Egress: spec.Egress,
+		Attach: spec.Attach, Deadline: spec.Deadline, Granted: spec.Grants != nil,
 	}
 	e.containers[spec.ID] = c
 	return c, nil
 }
 
-func (e *Engine) start(ctx context.Context, c *container, spec hoist.ContainerSpec) error {
+// prepare makes the container as far as it does not matter what runs in it: its process
+// waits at the gate, in all its namespaces and with its network. Of the
+// specification it takes the grants, the standard streams and the disk's size.
+func (e *Engine) prepare(ctx context.Context, c *container, spec hoist.ContainerSpec) error {
 	if err := os.MkdirAll(c.dir, 0o700); err != nil {
 		return fmt.Errorf("oci: %w", err)
 	}
 	base := idsOf(c, spec)
-	l, err := e.mountContainer(c, spec, base)
-	if err != nil {
+	var err error
+	if c.layers, err = e.mountDisk(c, base); err != nil {
 		return err
 	}
-	defer l.close() // by then the container has them itself
-	if err := l.bindGrants(spec.Grants); err != nil {
+	if err := c.layers.bindGrants(spec.Grants); err != nil {
 		return err
 	}
-	if err := e.writeNames(l.dir, spec, c.IP); err != nil {
+	if err := e.writeNames(c.layers.dir, spec, c.IP); err != nil {
 		return err
 	}
-	config, err := json.Marshal(e.ociSpec(spec, base, l))
+	config, err := json.Marshal(e.ociSpec(spec, c, base))
 	if err != nil {
 		return err
 	}
 	if err := os.WriteFile(filepath.Join(c.dir, "config.json"), config, 0o600); err != nil {
 		return fmt.Errorf("oci: %w", err)
 	}
-	g, err := newGate()
+	if c.gate, err = newGate(); err != nil {
+		return err
+	}
+	done, err := e.run(ctx, c, spec, append(grantedFiles(spec.Grants), c.gate.theirs, c.gate.letter))
 	if err != nil {
 		return err
 	}
-	defer g.close()
-	done, err := e.run(ctx, c, spec, l, append(grantedFiles(spec.Grants), g.theirs))
-	if err != nil {
-		return err
-	}
-	g.theirs.Close()
-	refused := e.admit(ctx, c, g)
+	c.gate.theirs.Close()
+	refused := e.connect(ctx, c)
 	if refused != nil {
-		g.close()
+		c.gate.close()
 	}
 	pid, err := done()
 	if err != nil {
@@ -116,13 +125,57 @@ func (e *Engine) start(ctx context.Context, c *container, spec hoist.ContainerSp
 		return err
 	}
 	go e.supervise(c)
-	if refused != nil {
-		return refused
+	e.keepSeccomp(c.name)
+	return refused
+}
+
+// connect waits for the process at the gate and gives it its network.
+func (e *Engine) connect(ctx context.Context, c *container) error {
+	pid, err := c.gate.arrival(ctx)
+	if err != nil || !c.IP.IsValid() {
+		return err
 	}
-	e.keepSeccomp(c.ID)
+	return e.network.connect(pid, c.IP)
+}
+
+// admit gives a prepared container what makes it this one (the slug, names,
+// limits, what it may reach) and lets its process begin the command.
+func (e *Engine) admit(ctx context.Context, c *container, spec hoist.ContainerSpec) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if dir := e.containerDir(c.ID); c.dir != dir {
+		if err := os.Rename(c.dir, dir); err != nil {
+			return fmt.Errorf("oci: %w", err)
+		}
+		c.dir = dir
+	}
+	defer c.layers.close() // by then the container has them itself
+	if err := e.mountApp(c, spec); err != nil {
+		return err
+	}
+	if err := c.settle(cmp.Or(spec.Name, spec.ID)); err != nil {
+		return err
+	}
+	if err := e.writeNames(c.layers.dir, spec, c.IP); err != nil {
+		return err
+	}
+	if spec.Grants == nil || !spec.Grants.Privileged {
+		if err := e.cgroups.limit(c.name, spec.Size); err != nil {
+			return err
+		}
+	}
+	if err := e.firewall.allow(c.IP, c.Egress); err != nil {
+		return err
+	}
+	began := time.Now()
+	if err := c.gate.open(letter(spec)); err != nil {
+		return err
+	}
+	c.gate.close()
 	c.mu.Lock()
-	c.Pid, c.PidStart = pid, c.process.start
-	err = c.save()
+	c.StartedAt, c.Pid, c.PidStart = began, c.process.pid, c.process.start
+	err := c.save()
 	c.mu.Unlock()
 	if err != nil {
 		return fmt.Errorf("oci: %w", err)
@@ -131,34 +184,16 @@ func (e *Engine) start(ctx context.Context, c *container, spec hoist.ContainerSp
 	return nil
 }
 
-// admit connects the process at the gate to the network and lets it go on.
-func (e *Engine) admit(ctx context.Context, c *container, g *gate) error {
-	pid, err := g.arrival(ctx)
-	if err != nil {
-		return err
-	}
-	if c.IP.IsValid() {
-		if err := e.network.connect(pid, c.IP); err != nil {
-			return err
-		}
-		if err := e.firewall.allow(c.IP, c.Egress); err != nil {
-			return err
-		}
-	}
-	c.StartedAt = time.Now()
-	return g.open()
-}
-
 // run makes the standard streams and has the runtime start the container.
-func (e *Engine) run(ctx context.Context, c *container, spec hoist.ContainerSpec, l *layers, files []*os.File) (done func() (int, error), err error) {
+func (e *Engine) run(ctx context.Context, c *container, spec hoist.ContainerSpec, files []*os.File) (done func() (int, error), err error) {
 	uid := int(idsOf(c, spec)) + dynoUID
 	switch {
 	case spec.TTY:
-		console, err := newConsole(l.dir)
+		console, err := newConsole(c.layers.dir)
 		if err != nil {
 			return nil, err
 		}
-		made, err := e.runtime.start(ctx, c.ID, c.dir, console.path, stdio{}, files)
+		made, err := e.runtime.start(ctx, c.name, c.dir, console.path, stdio{}, files)
 		if err != nil {
 			console.close()
 			return nil, err
@@ -184,7 +219,7 @@ func (e *Engine) run(ctx context.Context, c *container, spec hoist.ContainerSpec
 		defer std[0].Close()
 		defer std[1].Close()
 		c.stream = newStream(in, out, func() { e.hangUp(c) })
-		return e.runtime.start(ctx, c.ID, c.dir, "", std, files)
+		return e.runtime.start(ctx, c.name, c.dir, "", std, files)
 	default:
 		out, pipe, err := makeOutput(c.dir, uid)
 		if err != nil {
@@ -197,7 +232,7 @@ func (e *Engine) run(ctx context.Context, c *container, spec hoist.ContainerSpec
 			return nil, err
 		}
 		defer null.Close()
-		return e.runtime.start(ctx, c.ID, c.dir, "", stdio{null, pipe, pipe}, files)
+		return e.runtime.start(ctx, c.name, c.dir, "", stdio{null, pipe, pipe}, files)
 	}
 }
 

@@ -63,7 +63,7 @@ func Defaults() Settings {
 // passes on: limits and times, never secrets.
 func tunes(name string) bool {
 	switch name {
-	case "HOIST_BOOT_TIMEOUT", "HOIST_STOP_GRACE", "HOIST_DRAIN", "HOIST_DRAIN_LIMIT", "HOIST_DRAIN_ON_STOP", "HOIST_MEMORY",
+	case "HOIST_BOOT_TIMEOUT", "HOIST_STOP_GRACE", "HOIST_DRAIN", "HOIST_DRAIN_LIMIT", "HOIST_DRAIN_ON_STOP", "HOIST_MEMORY", "HOIST_SPARES",
 		"HOIST_CONCURRENCY", "HOIST_BUILD_SIZE", "HOIST_BUILD_TIMEOUT":
 		return true
 	}

@@ -27,8 +27,8 @@ func init() {
 // buildRuntime needs root: it makes containers. Its settings, beside those of
 // docs/architecture.md, are HOIST_ENGINE (a name of its own for each worker on
 // one machine), HOIST_OCI_RUNTIME, HOIST_STACK, HOIST_BLOB_GATE (ip:port),
-// HOIST_MEMORY (bytes; default 80 % of the machine's), HOIST_DRAIN_ON_STOP
-// (true), and the durations HOIST_DRAIN, HOIST_STOP_GRACE, HOIST_BOOT_TIMEOUT
+// HOIST_MEMORY (bytes; default 80 % of the machine's), HOIST_SPARES (default 2),
+// HOIST_DRAIN_ON_STOP (true), and the durations HOIST_DRAIN, HOIST_STOP_GRACE, HOIST_BOOT_TIMEOUT
 // and HOIST_DRAIN_LIMIT; see oci.Config and runtime.Config.
 func buildRuntime(_ context.Context, g *ground) (hoist.Component, error) {
 	// The seed is isolated from its start; alone, we begin again here.
@@ -72,6 +72,12 @@ func buildRuntime(_ context.Context, g *ground) (hoist.Component, error) {
 	ociCfg := oci.Config{
 		Name: cmp.Or(g.env("HOIST_ENGINE"), "hoist"), Dir: filepath.Join(dir, "engine"), Network: network,
 		Runtime: g.env("HOIST_OCI_RUNTIME"), Stack: g.env("HOIST_STACK"), Binary: binary, Log: g.Log,
+		Spares: 2,
+	}
+	if v := g.env("HOIST_SPARES"); v != "" {
+		if ociCfg.Spares, err = strconv.Atoi(v); err != nil || ociCfg.Spares < 0 {
+			return nil, fmt.Errorf("HOIST_SPARES: %q is not a number of containers", v)
+		}
 	}
 	begin := func(engine hoist.Engine) hoist.Component {
 		return runtime.New(cfg, db, bus, blobs, engine, g.Log)
