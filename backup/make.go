@@ -94,7 +94,7 @@ func (m *making) rows(ctx context.Context, w io.Writer, key *Key, s *postgres.Sn
 		m.sum.Bytes += int64(len(f.Content))
 	}
 	for _, t := range s.Tables {
-		m.Progress("database, "+t.Name, 0, m.total)
+		m.Progress("database, "+t.Name, 0, 0)
 		parts := &parts{add: func(n int, rows []byte) error {
 			m.sum.Bytes += int64(len(rows))
 			return m.out.addBytes(fmt.Sprintf("%s%s/%06d", tablePrefix, t.Name, n), rows)

@@ -77,7 +77,7 @@ func (t Target) entries(ctx context.Context, r *Reader, to rows) (Summary, error
 			if i < 0 {
 				return sum, r.fail(fmt.Errorf("rows of an unknown table %q", table))
 			}
-			t.Progress("database, "+table, 0, h.Size)
+			t.Progress("database, "+table, 0, 0)
 			if err := whole(r, to.Rows(ctx, h.Tables[i], r)); err != nil {
 				return sum, err
 			}

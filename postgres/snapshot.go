@@ -135,7 +135,7 @@ func (db *DB) Load(ctx context.Context, schema int, f func(*Loading) error) erro
 	if err := db.migrateTo(ctx, schema); err != nil {
 		return fmt.Errorf("migrate: %w", err)
 	}
-	return db.tx(ctx, func(tx pgx.Tx) error {
+	err := db.tx(ctx, func(tx pgx.Tx) error {
 		var version, accounts int
 		err := tx.QueryRow(ctx, `SELECT version, (SELECT count(*) FROM accounts) FROM public.schema_version`).Scan(&version, &accounts)
 		switch {
@@ -155,6 +155,10 @@ func (db *DB) Load(ctx context.Context, schema int, f func(*Loading) error) erro
 			WHERE finished_at IS NULL AND release_id IS NULL`)
 		return err
 	})
+	if err != nil {
+		return err
+	}
+	return db.Migrate(ctx) // on to our own version, and the grants
 }
 
 // Rows adds rows as Copy wrote them.

@@ -55,8 +55,8 @@ func Restore(ctx context.Context, s Settings, log *slog.Logger, fill func(ctx co
 	if err := withGround(ctx, beside, log, fill); err != nil {
 		return err
 	}
-	if err := os.Rename(beside.DataDir, s.DataDir); err != nil {
-		return err
+	if err := syscall.Rename(beside.DataDir, s.DataDir); err != nil { // os.Rename does not replace an empty one
+		return fmt.Errorf("rename %s to %s: %w", beside.DataDir, s.DataDir, err)
 	}
 	return syncDir(filepath.Dir(s.DataDir))
 }

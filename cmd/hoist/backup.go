@@ -188,8 +188,8 @@ func (f *keyFlags) say(out io.Writer, verb, where string, sum backup.Summary, to
 			Seconds float64 `json:"seconds"`
 		}{sum, took.Seconds()})
 	}
-	_, err := fmt.Fprintf(out, "%s %d apps of %s, as of %s, %s: %d slugs and packs, %s (%s stored), in %.1f s.\n", verb, sum.Apps, sum.Domain,
-		sum.CreatedAt.Local().Format(time.DateTime), where, sum.Blobs, bytesText(sum.Bytes), bytesText(sum.Stored), took.Seconds())
+	_, err := fmt.Fprintf(out, "%s %s of %s, as of %s, %s: %s, %s (%s stored), in %.1f s.\n", verb, count(sum.Apps, "app"), sum.Domain,
+		sum.CreatedAt.Local().Format(time.DateTime), where, count(sum.Blobs, "blob"), bytesText(sum.Bytes), bytesText(sum.Stored), took.Seconds())
 	return err
 }
 
@@ -198,9 +198,16 @@ func damaged(sum backup.Summary) error {
 	if len(sum.Damaged) == 0 {
 		return nil
 	}
-	text := fmt.Sprintf("All else is in the backup, but %d blobs of the platform were missing or damaged when it was made; releases with these slugs cannot run:", len(sum.Damaged))
+	text := fmt.Sprintf("All else is in the backup, but %s of the platform missing or damaged when it was made; what needs that cannot run:", count(len(sum.Damaged), "blob"))
 	for _, d := range sum.Damaged[:min(len(sum.Damaged), 10)] {
 		text += "\n" + d.Key + ": " + d.Why
 	}
 	return errors.New(text)
+}
+
+func count(n int, what string) string {
+	if n != 1 {
+		what += "s"
+	}
+	return fmt.Sprintf("%d %s", n, what)
 }

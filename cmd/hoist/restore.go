@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/hoist-sh/hoist/backup"
@@ -120,14 +121,14 @@ func (c *restoreCommand) start(cmd *cobra.Command) error {
 		return err
 	}
 	args := []string{"seed"}
-	cmd.PersistentFlags().Visit(func(f *pflag.Flag) {
-		if list, ok := f.Value.(pflag.SliceValue); ok {
-			for _, v := range list.GetSlice() {
-				args = append(args, "--"+f.Name+"="+v)
-			}
-			return
+	cmd.PersistentFlags().VisitAll(func(f *pflag.Flag) {
+		switch list, ok := f.Value.(pflag.SliceValue); {
+		case !f.Changed:
+		case ok:
+			args = append(args, "--"+f.Name+"="+strings.Join(list.GetSlice(), ","))
+		default:
+			args = append(args, "--"+f.Name+"="+f.Value.String())
 		}
-		args = append(args, "--"+f.Name+"="+f.Value.String())
 	})
 	ctx, cancel := context.WithTimeout(cmd.Context(), readyWithin)
 	defer cancel()
