@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"strings"
 
 	"filippo.io/age"
 	"github.com/hoist-sh/hoist/postgres"
@@ -103,11 +104,21 @@ func (b *Reader) next() (name string, size int64, err error) {
 	if err != nil {
 		return "", 0, b.fail(err)
 	}
-	if h.Typeflag != tar.TypeReg {
+	if h.Typeflag != tar.TypeReg || sparse(h) {
 		return "", 0, b.fail(fmt.Errorf("%q is not a file", h.Name))
 	}
 	b.name, b.hash = h.Name, sha256.New()
 	return h.Name, h.Size, nil
+}
+
+// sparse reports whether an entry is larger than what is there of it.
+func sparse(h *tar.Header) bool {
+	for name := range h.PAXRecords {
+		if strings.HasPrefix(name, "GNU.sparse.") {
+			return true
+		}
+	}
+	return false
 }
 
 // finish reads what was left of an entry and notes its checksum.

@@ -55,6 +55,9 @@ func Restore(ctx context.Context, s Settings, log *slog.Logger, fill func(ctx co
 	if err := withGround(ctx, beside, log, fill); err != nil {
 		return err
 	}
+	if err := saveSettings(s, beside.DataDir); err != nil { // `hoist purge` asks for them
+		return err
+	}
 	if err := syscall.Rename(beside.DataDir, s.DataDir); err != nil { // os.Rename does not replace an empty one
 		return fmt.Errorf("rename %s to %s: %w", beside.DataDir, s.DataDir, err)
 	}
