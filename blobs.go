@@ -26,6 +26,11 @@ type Blobs interface {
 	Presign(ctx context.Context, method, key string, ttl time.Duration, from Viewpoint) (string, error)
 }
 
+// LockBlobs is the name of the lock in the database without which nobody
+// deletes a blob because nothing refers to it. A backup holds it while it copies
+// what an earlier moment of the database refers to.
+const LockBlobs = "blobs"
+
 // BlobInfo describes a blob.
 type BlobInfo struct {
 	Key     string

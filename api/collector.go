@@ -21,6 +21,7 @@ type collectorDB interface {
 	AppIDs(ctx context.Context) ([]hoist.ID, error)
 	SlugKeys(ctx context.Context) ([]string, error)
 	OpenBuilds(ctx context.Context) ([]hoist.Build, error)
+	TryLock(ctx context.Context, name string) (unlock func(), ok bool, err error)
 }
 
 // Prefixes of the keys of blobs that are collected here. The packs of

@@ -142,10 +142,15 @@ func (s *Server) repack(ctx context.Context, appID hoist.ID) error {
 // sweep removes packs older than before that nothing refers to: those of
 // rejected pushes, compacted repositories, destroyed apps and killed
 // processes. Sources belong to the builds and are
-// collected with them.
+// collected with them. While a backup copies blobs none is removed.
 func (s *Server) sweep(ctx context.Context, before time.Time) error {
+	unlock, ok, err := s.DB.TryLock(ctx, hoist.LockBlobs)
+	if err != nil || !ok {
+		return err
+	}
+	defer unlock()
 	var old []string
-	err := s.Blobs.List(ctx, repoPrefix, func(b hoist.BlobInfo) error {
+	err = s.Blobs.List(ctx, repoPrefix, func(b hoist.BlobInfo) error {
 		if b.ModTime.Before(before) {
 			old = append(old, b.Key)
 		}

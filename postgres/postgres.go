@@ -56,25 +56,8 @@ func (db *DB) Close() { db.Pool.Close() }
 // Migrate brings the schema to SchemaVersion and renews the grants. Several
 // processes may call it at once; tern takes an advisory lock.
 func (db *DB) Migrate(ctx context.Context) error {
-	conn, err := db.Pool.Acquire(ctx)
-	if err != nil {
-		return err
-	}
-	defer conn.Release()
-	m, err := migrate.NewMigrator(ctx, conn.Conn(), "public.schema_version")
-	if err != nil {
+	if err := db.migrateTo(ctx, SchemaVersion); err != nil {
 		return fmt.Errorf("migrate: %w", err)
-	}
-	dir, _ := fs.Sub(migrations, "migrations")
-	if err := m.LoadMigrations(dir); err != nil {
-		return fmt.Errorf("migrate: %w", err)
-	}
-	if v, err := m.GetCurrentVersion(ctx); err != nil {
-		return fmt.Errorf("migrate: %w", err)
-	} else if v < SchemaVersion { // a newer schema is compatible with us
-		if err := m.MigrateTo(ctx, SchemaVersion); err != nil {
-			return fmt.Errorf("migrate: %w", err)
-		}
 	}
 	return db.tx(ctx, func(tx pgx.Tx) error {
 		// Grants rewrite catalogue rows: two at once would fail.
@@ -84,6 +67,28 @@ func (db *DB) Migrate(ctx context.Context) error {
 		_, err := tx.Exec(ctx, grants)
 		return err
 	})
+}
+
+// migrateTo brings the schema to a version, if it is not there yet.
+func (db *DB) migrateTo(ctx context.Context, version int) error {
+	conn, err := db.Pool.Acquire(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Release()
+	m, err := migrate.NewMigrator(ctx, conn.Conn(), "public.schema_version")
+	if err != nil {
+		return err
+	}
+	dir, _ := fs.Sub(migrations, "migrations")
+	if err := m.LoadMigrations(dir); err != nil {
+		return err
+	}
+	v, err := m.GetCurrentVersion(ctx)
+	if err != nil || v >= int32(version) { // a newer schema is compatible with us
+		return err
+	}
+	return m.MigrateTo(ctx, int32(version))
 }
 
 // WaitForSchema returns once the schema is at least SchemaVersion. waiting is

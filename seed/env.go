@@ -101,14 +101,14 @@ func savedState(dir string) (Settings, *state, error) {
 	return s, st, json.Unmarshal(text, st)
 }
 
-// saveSettings keeps what the seed was started with, so that later commands
-// need to be told the data directory only.
-func saveSettings(s Settings) error {
+// saveSettings keeps what the seed was started with in its data directory, so that
+// later commands need to be told that only.
+func saveSettings(s Settings, dir string) error {
 	text, err := json.MarshalIndent(s, "", "  ")
 	if err != nil {
 		return err
 	}
-	return writeFile(s.file("settings.json"), append(text, '\n'), 0o600)
+	return writeFile(filepath.Join(dir, "settings.json"), append(text, '\n'), 0o600)
 }
 
 // Saved returns the settings of the seed that runs, or ran last, on a data
@@ -170,7 +170,7 @@ func Purge(s Settings) error {
 	defer held.Close()
 	names := append([]string{"postgres", "nats", "blobs", "seed.json", "settings.json", "seed.sock", "seed.log", "seed.log.1",
 		"ca.pem", "ca-key.pem", "cert.pem", "cert-key.pem", "ssh_host_ed25519_key", "ssh_host_ed25519_key.pub",
-		"first-account", "system", "system.json", "bootstrap.json"}, hoist.Components...)
+		"first-account", "system", "system.json", "bootstrap.json", restoredName, restoredCert, restoredCertKey}, hoist.Components...)
 	for slot := range workers {
 		names = append(names, filepath.Base(s.workerDir(slot+1)))
 	}

@@ -121,7 +121,7 @@ func Run(ctx context.Context, cfg Config) (err error) {
 		return err
 	}
 	defer control.Close()
-	if err := saveSettings(cfg.Settings); err != nil {
+	if err := saveSettings(cfg.Settings, cfg.DataDir); err != nil {
 		return err
 	}
 	if cfg.Started != nil {

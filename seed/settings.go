@@ -136,9 +136,21 @@ func (s *Settings) setComponents(v string) error {
 
 // Load reads the settings: flags are those given, by name; without are
 // components to leave out. path is a file that must exist, or "" for
-// DefaultConfig if it does.
+// DefaultConfig if it does. A platform that was restored in the data directory
+// has its own defaults.
 func Load(path string, environ []string, flags map[string]string, without []string) (Settings, error) {
-	s := Defaults()
+	s, err := load(Defaults(), path, environ, flags, without)
+	if err != nil {
+		return s, err
+	}
+	own, ok, err := restored(s.DataDir)
+	if err != nil || !ok {
+		return s, err
+	}
+	return load(own, path, environ, flags, without)
+}
+
+func load(s Settings, path string, environ []string, flags map[string]string, without []string) (Settings, error) {
 	if err := s.readFile(path); err != nil {
 		return s, err
 	}
