@@ -106,7 +106,7 @@ func (s *Settings) clear() error {
 // they are somebody else's, as long as fill takes.
 func withGround(ctx context.Context, settings Settings, log *slog.Logger, fill func(ctx context.Context, f Fresh) error) (err error) {
 	s := &Seed{cfg: Config{Settings: settings}, log: log}
-	if s.state, err = loadState(settings.file("seed.json")); err != nil {
+	if s.state, err = loadState(settings.file("seed.json"), s.ours); err != nil {
 		return err
 	}
 	below, stop := context.WithCancel(ctx)
