@@ -65,7 +65,7 @@ func (w *selfWorld) engine() string {
 	return settings.Name()
 }
 
-// engines are the names and selfDirs of the platform's engines.
+// engines are the names and directories of the platform's engines.
 func (w *selfWorld) engines() map[string]string {
 	name := w.engine()
 	list := map[string]string{name: filepath.Join(w.Dir, "runtime/engine"), name + "-sys": filepath.Join(w.Dir, "system/engine")}
@@ -96,8 +96,8 @@ func (w *selfWorld) nothingLeft() error {
 	var containers, states []string
 	prefixes := []string{}
 	for name, dir := range w.engines() {
-		containers = append(containers, selfDirs(filepath.Join(dir, "containers"))...)
-		states = append(states, selfDirs(filepath.Join(dir, "run"))...)
+		containers = append(containers, directories(filepath.Join(dir, "containers"))...)
+		states = append(states, directories(filepath.Join(dir, "run"))...)
 		prefixes = append(prefixes, oci.InterfacePrefix(name))
 	}
 	groups := w.selfCgroups()
@@ -132,16 +132,6 @@ func (w *selfWorld) nothingLeft() error {
 }
 
 var uuid = regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
-
-func selfDirs(dir string) (names []string) {
-	entries, _ := os.ReadDir(dir)
-	for _, e := range entries {
-		if e.IsDir() {
-			names = append(names, e.Name())
-		}
-	}
-	return names
-}
 
 // selfCgroups are all control groups of the platform's containers in one
 // hierarchy, those within others too, the innermost last.
