@@ -22,7 +22,7 @@ BEGIN
     ('logs',    'DELETE', 'log_sessions'),
     ('seed',    'SELECT', 'apps, releases, slugs, formation, dynos, workers, components, builds, schema_version'),
     ('seed',    'INSERT, UPDATE', 'dynos'),
-    ('seed',    'UPDATE (draining)', 'workers')
+    ('seed',    'UPDATE (draining, seen_at)', 'workers')
   ) AS t (component, privileges, tables)
   LOOP
     IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'hoist_' || g.component) THEN

@@ -148,3 +148,9 @@ func (db *DB) RollbackSystem(ctx context.Context, failed, good hoist.ID, reason 
 	})
 	return rollback, err
 }
+
+// LoseWorker says of a worker that it is gone, for those who look for lost ones.
+func (db *DB) LoseWorker(ctx context.Context, id hoist.ID) error {
+	_, err := db.Pool.Exec(ctx, `UPDATE workers SET seen_at = to_timestamp(0) WHERE id = $1`, id)
+	return err
+}

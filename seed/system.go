@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"maps"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -137,7 +138,7 @@ type system struct {
 	chain     trial                // of the whole, when all dynos have proven themselves
 	noted     map[hoist.ID]string  // states of releases that are in the database
 	cannot    map[string]string    // why a dyno could not be started lately, by component
-	lastSlot  int                  // of a runtime that died: its successor is the same worker
+	vacant    []int                // slots of runtimes that died with dynos in them
 	savedText string
 	shown     atomic.Pointer[SystemStatus]
 }
@@ -181,10 +182,22 @@ func (y *system) close() {
 	y.bus.Close()
 }
 
-// keeps reports whether dynos are meant to do a component's work from the start.
+// keeps reports whether dynos are meant to do a component's work from the
+// start: those that run, or those of a release that need not prove itself first.
 func (y *system) keeps(component string) bool {
 	d := y.state.wanted()
-	return y.engine != nil && d != nil && y.state.rescued(component, d.Formation[component]).Quantity > 0
+	if y.engine == nil || d == nil || y.state.rescued(component, d.Formation[component]).Quantity == 0 {
+		return false
+	}
+	if y.state.good(d) {
+		return true
+	}
+	for id, d := range y.dynos {
+		if d.Type == component && y.state.Proven[id] {
+			return true
+		}
+	}
+	return false
 }
 
 // pids are the first processes of a component's dynos.
@@ -312,6 +325,9 @@ func (y *system) adjust(ctx context.Context, c string, want *desired) bool {
 			}
 		}
 	}
+	if c == hoist.ComponentRuntime && len(y.vacant) > 0 && now.After(y.startAt[c]) {
+		y.loseVacant(ctx)
+	}
 	for _, id := range stop {
 		y.stop(ctx, y.dynos[id])
 	}
@@ -342,6 +358,24 @@ func (y *system) moved(ctx context.Context) bool {
 	defer cancel()
 	n, err := y.seed.db.DrainWorker(ctx, strings.TrimSpace(string(id)))
 	return err == nil && n == 0
+}
+
+// loseVacant says of the workers in vacant slots that they are lost, which others
+// would only find out in time: their dynos start elsewhere at once.
+func (y *system) loseVacant(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	y.vacant = slices.DeleteFunc(y.vacant, func(slot int) bool {
+		id, err := os.ReadFile(filepath.Join(y.seed.cfg.workerDir(slot), "worker"))
+		if err != nil {
+			return errors.Is(err, fs.ErrNotExist)
+		}
+		if err := y.seed.db.LoseWorker(ctx, strings.TrimSpace(string(id))); err != nil {
+			return false
+		}
+		y.log.Info("lost", "worker", strings.TrimSpace(string(id)), "slot", slot)
+		return true
+	})
 }
 
 // save writes system.json and the rows of the dynos.

@@ -67,11 +67,12 @@ func (y *system) open(ctx context.Context) error {
 	y.engine = engine
 	for _, c := range list {
 		d := &systemDyno{pid: c.Pid, since: time.Now(), digest: c.Labels["digest"], ended: make(chan hoist.Exit, 1)}
+		d.slot, _ = strconv.Atoi(c.Labels["slot"])
 		if err := json.Unmarshal([]byte(c.Labels["dyno"]), &d.Dyno); err != nil || !c.Running {
+			y.vacate(d)
 			engine.Remove(ctx, c.ID)
 			continue
 		}
-		d.slot, _ = strconv.Atoi(c.Labels["slot"])
 		if d.State = hoist.DynoStarting; y.state.Proven[d.ID] {
 			d.State = hoist.DynoUp
 		}
@@ -206,19 +207,38 @@ func (y *system) members(c string, want *desired) (list []member) {
 	return list
 }
 
-// freeSlot is a runtime's place: a directory, a network and a name.
-func (y *system) freeSlot() int {
-	free := 0
-	for slot := workers - 1; slot > 0; slot-- { // the last is the engine's own
-		used := false
-		for _, d := range y.dynos {
-			used = used || d.slot == slot
+// freeSlot is a runtime's place: a directory, a network and a name. A good
+// release's takes that of one that died: it is the same worker, whose dynos
+// need not wait until it is lost.
+func (y *system) freeSlot(good bool) int {
+	taken := map[int]bool{}
+	for _, d := range y.dynos {
+		taken[d.slot] = true
+	}
+	for _, slot := range y.vacant {
+		if good && !taken[slot] {
+			return slot
 		}
-		if !used && free != y.lastSlot || !used && free == 0 {
-			free = slot
+		taken[slot] = true
+	}
+	for slot := 1; slot < workers; slot++ { // the last is the engine's own
+		if !taken[slot] {
+			return slot
 		}
 	}
-	return free
+	return 0
+}
+
+// vacate notes the place of a runtime that died; of several at once, those
+// that had dynos are the first to be taken again.
+func (y *system) vacate(d *systemDyno) {
+	switch {
+	case d.slot == 0:
+	case y.state.Proven[d.ID]:
+		y.vacant = slices.Insert(y.vacant, 0, d.slot)
+	default:
+		y.vacant = append(y.vacant, d.slot)
+	}
 }
 
 func (y *system) start(ctx context.Context, c string, number int, want *desired) error {
@@ -242,7 +262,7 @@ func (y *system) start(ctx context.Context, c string, number int, want *desired)
 	dir := filepath.Join(y.seed.cfg.file("system"), c) // the seed's own has other owners
 	size := hoist.Size{Disk: 1 << 30}
 	if c == hoist.ComponentRuntime {
-		if d.slot = y.freeSlot(); d.slot == 0 {
+		if d.slot = y.freeSlot(y.state.good(want)); d.slot == 0 {
 			return fmt.Errorf("there are %d runtimes already", workers-1)
 		}
 		network, err := y.seed.cfg.workerNetwork(d.slot)
@@ -293,6 +313,7 @@ func (y *system) start(ctx context.Context, c string, number int, want *desired)
 	}
 	d.State, d.Want = hoist.DynoStarting, hoist.WantUp
 	y.dynos[d.ID] = d
+	y.vacant = slices.DeleteFunc(y.vacant, func(slot int) bool { return slot == d.slot })
 	y.log.Info("started", "dyno", d.Name(), "release", d.Version, "process", d.pid)
 	go y.watch(y.seed.ctx, d)
 	return nil
@@ -377,7 +398,7 @@ func (y *system) reap(ctx context.Context) {
 				continue
 			}
 			y.backOff(d.Type)
-			y.lastSlot = d.slot
+			y.vacate(d)
 			if !y.state.Proven[id] && y.crashes[d.Type] >= maxCrashes {
 				y.fail(d.Name(), fmt.Sprintf("it exited with status %d", exit.Code))
 			}
