@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -32,7 +33,7 @@ func TestCutsAreReal(t *testing.T) {
 		return err
 	}
 	fetch := func() error {
-		out, err := app.git(nil, "clone", "-q", app.sshURL(), filepath.Join(t.TempDir(), "clone"))
+		out, err := app.git(nil, "clone", "-q", app.sshURL(), filepath.Join(t.TempDir(), "clone-"+strconv.FormatInt(time.Now().UnixNano(), 36)))
 		if err != nil {
 			return fmt.Errorf("%w: %s", err, out)
 		}
@@ -63,12 +64,17 @@ func TestCutsAreReal(t *testing.T) {
 		}
 	}
 	probes := map[string]func() probe{
-		"api without bus":         func() probe { return probe{during: list} },
-		"api without blobs":       func() probe { return probe{during: list} },
-		"api without compile":     func() probe { return probe{during: list} },
-		"api without runtime":     func() probe { return probe{app.mustSet, func() error { return eventually(time.Minute, app.serving) }} },
-		"git without bus":         func() probe { return probe{during: app.mustPush} },
-		"git without blobs":       func() probe { return probe{during: fetch} },
+		"api without bus":     func() probe { return probe{during: list} },
+		"api without blobs":   func() probe { return probe{during: list} },
+		"api without compile": func() probe { return probe{during: list} },
+		"api without runtime": func() probe { return probe{app.mustSet, func() error { return eventually(time.Minute, app.serving) }} },
+		"git without bus":     func() probe { return probe{during: app.mustPush} },
+		"git without blobs": func() probe {
+			if err := fetch(); err != nil { // what was pushed comes to the local disk
+				t.Error(err)
+			}
+			return probe{during: fetch}
+		},
 		"git without compile":     kept,
 		"git without api":         kept,
 		"compile without bus":     func() probe { return probe{during: app.mustPush} },
