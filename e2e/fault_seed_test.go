@@ -223,6 +223,7 @@ func TestFaultEverythingKilledAtOnce(t *testing.T) {
 func (w *faultWorld) allProcesses() ([]int, error) {
 	var roots []int
 	if pid, err := w.seedPID(); err == nil {
+		roots = append(roots, keeperOf(pid)...) // before what it would start again
 		roots = append(roots, pid)
 	}
 	if text, err := os.ReadFile(filepath.Join(w.Dir, "postgres/data/postmaster.pid")); err == nil {
@@ -270,6 +271,20 @@ func (w *faultWorld) allProcesses() ([]int, error) {
 		}
 	}
 	return all, nil
+}
+
+// keeperOf is the process that would start a killed seed again, if there is one.
+func keeperOf(seed int) []int {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", seed))
+	if err != nil {
+		return nil
+	}
+	f := strings.Fields(string(stat[strings.LastIndex(string(stat), ") ")+2:]))
+	args, _ := os.ReadFile("/proc/" + f[1] + "/cmdline")
+	if pid, err := strconv.Atoi(f[1]); err == nil && strings.Contains(string(args), "--keep") {
+		return []int{pid}
+	}
+	return nil
 }
 
 // Postgres is killed and brought back by the seed. No request to an app fails.

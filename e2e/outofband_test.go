@@ -102,6 +102,18 @@ func TestOutOfBand(t *testing.T) {
 		if out, err := w.hoist("seed", "releases"); err != nil || !strings.Contains(out, "*  v"+strconv.Itoa(second)) {
 			t.Errorf("releases: %v\n%s", err, out)
 		}
+		if err := w.killSeed(); err != nil { // its keeper starts it again, with what it knows by itself
+			t.Fatal(err)
+		}
+		if err := eventually(30*time.Second, func() error {
+			st, err := w.status()
+			if err == nil && len(st.versions()) != len(componentNames) {
+				err = fmt.Errorf("the dynos were not taken over: %+v", st.System)
+			}
+			return err
+		}); err != nil {
+			t.Error(err)
+		}
 		if _, err := w.hoist("seed", "rollback", "v999"); err == nil || !strings.Contains(err.Error(), "knows no v999") {
 			t.Errorf("rollback to nothing: %v", err)
 		}
@@ -147,10 +159,16 @@ func TestOutOfBand(t *testing.T) {
 		if err != nil || st.System.Override != "" {
 			t.Errorf("%+v %v", st.System, err)
 		}
-		for name, v := range st.versions() {
-			if len(v) != 1 || v[0] != first {
-				t.Errorf("%s runs as %v: what runs of v%d should run on", name, v, first)
+		if err := eventually(time.Minute, func() error { // the old runtime moves its dynos first
+			st, err := w.status()
+			for name, v := range st.versions() {
+				if len(v) != 1 || v[0] != first {
+					err = fmt.Errorf("%s runs as %v: what runs of v%d should run on", name, v, first)
+				}
 			}
+			return err
+		}); err != nil {
+			t.Error(err)
 		}
 		if err := app.mustPush(); err != nil {
 			t.Error(err)

@@ -12,20 +12,26 @@ import (
 // damaged one is removed, so that it is fetched again.
 func (y *system) whole(sum string) error {
 	path := y.slugFile(sum)
-	f, err := os.Open(path)
+	got, err := sumFile(path)
 	if err != nil {
 		return fmt.Errorf("its slug is not here: %w", err)
 	}
-	defer f.Close()
-	hash := sha256.New()
-	if _, err := io.Copy(hash, f); err != nil {
-		return fmt.Errorf("its slug cannot be read: %w", err)
-	}
-	if got := hex.EncodeToString(hash.Sum(nil)); got != sum {
+	if got != sum {
 		os.Remove(path)
 		return fmt.Errorf("its slug %.12s is damaged (its checksum is %.12s)", sum, got)
 	}
 	return nil
+}
+
+func sumFile(path string) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	hash := sha256.New()
+	_, err = io.Copy(hash, f)
+	return hex.EncodeToString(hash.Sum(nil)), err
 }
 
 // here reports whether there is a local file of a slug.

@@ -43,7 +43,7 @@ func newGit(_ context.Context, g *ground) (hoist.Component, error) {
 	return git.New(git.Config{
 		DB:      g.database("accounts, keys, refs", waits),
 		Bus:     g.bus("bells, output of builds", "it looks at the database every 3 s"),
-		Blobs:   g.blobs("packs of repositories", "repositories that are on local disk are served", "repos/"),
+		Blobs:   g.blobs("packs of repositories", "repositories whose packs are on local disk are served", "repos/"),
 		Public:  g.Public,
 		Log:     g.Log,
 		Dir:     dir,
