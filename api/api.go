@@ -5,6 +5,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	"github.com/hoist-sh/hoist"
+	"github.com/hoist-sh/hoist/socket"
 	"golang.org/x/sync/errgroup"
 )
 
@@ -58,7 +60,10 @@ type Config struct {
 	// Proven is closed when this process may make releases and collect; it
 	// answers requests before. nil: at once.
 	Proven <-chan struct{}
-	Log    *slog.Logger
+	// Drain is how long requests under way, builds' output for instance, may go
+	// on when the process is told to stop; default 5 s.
+	Drain time.Duration
+	Log   *slog.Logger
 }
 
 // Server is the component.
@@ -83,6 +88,7 @@ func New(l net.Listener, c Config) *Server {
 		close(atOnce)
 		c.Proven = atOnce
 	}
+	c.Drain = cmp.Or(c.Drain, 5*time.Second)
 	s := &Server{
 		Config:          c,
 		listener:        l,
@@ -125,6 +131,8 @@ func (s *Server) Run(ctx context.Context) error {
 
 // serve answers requests until ctx ends, then lets those under way end.
 func (s *Server) serve(ctx context.Context) error {
+	requests, cut := context.WithCancel(context.WithoutCancel(ctx))
+	defer cut()
 	server := &http.Server{
 		Handler:           s.handler,
 		ReadHeaderTimeout: 10 * time.Second,
@@ -132,18 +140,10 @@ func (s *Server) serve(ctx context.Context) error {
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    32 << 10,
 		ErrorLog:          slog.NewLogLogger(s.Log.Handler(), slog.LevelDebug),
-		BaseContext:       func(net.Listener) context.Context { return ctx },
+		BaseContext:       func(net.Listener) context.Context { return requests },
 	}
-	stop := context.AfterFunc(ctx, func() {
-		bye, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
-		defer cancel()
-		if server.Shutdown(bye) != nil {
-			server.Close()
-		}
-	})
-	defer stop()
 	s.Log.Info("serving the API", "address", s.listener.Addr().String(), "url", s.Public.API())
-	if err := server.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
+	if err := socket.ServeHTTP(ctx, server, s.listener, s.Drain); err != nil {
 		return err
 	}
 	return ctx.Err()

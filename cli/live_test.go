@@ -82,7 +82,7 @@ func newLive(t *testing.T) *live {
 			SigningKey: []byte("key"), Log: natstest.Log(t)})
 	})
 	serve("/streams/", func(n net.Listener) hoist.Component {
-		return logs.New(n, roles.Open("logs"), bus.Bus("logs"), natstest.Log(t))
+		return logs.New(n, roles.Open("logs"), bus.Bus("logs"), 0, natstest.Log(t))
 	})
 	hash, err := api.HashPassword("correct horse")
 	if err != nil {

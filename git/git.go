@@ -79,6 +79,9 @@ type Server struct {
 	work  sync.WaitGroup // what goes on beside the connections
 }
 
+// cutGrace is how long who waited for a build has to read that it is cut off.
+const cutGrace = 3 * time.Second
+
 // New makes the component.
 func New(c Config) *Server {
 	c.PushLimit = cmp.Or(c.PushLimit, 1<<30)
@@ -130,6 +133,7 @@ func (s *Server) Run(ctx context.Context) error {
 	defer s.work.Wait()
 	defer s.cut()
 	group, ctx := errgroup.WithContext(ctx)
+	context.AfterFunc(ctx, func() { time.AfterFunc(s.Drain, s.cut) })
 	group.Go(func() error { return s.serveSSH(ctx, key, sshListener, ownListener) })
 	group.Go(func() error { return s.serveHTTP(ctx, httpListener) })
 	group.Go(func() error {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/hoist-sh/hoist"
+	"github.com/hoist-sh/hoist/socket"
 )
 
 // serveHTTP takes requests until ctx ends, and lets those under way go on.
@@ -21,14 +22,9 @@ func (s *Server) serveHTTP(ctx context.Context, l net.Listener) error {
 		ReadHeaderTimeout: 30 * time.Second,
 		IdleTimeout:       90 * time.Second,
 	}
-	served := make(chan error, 1)
-	go func() { served <- srv.Serve(l) }()
-	select {
-	case err := <-served:
+	if err := socket.ServeHTTP(ctx, srv, l, s.Drain+cutGrace); err != nil {
 		return fmt.Errorf("http: %w", err)
-	case <-ctx.Done():
 	}
-	s.finish(srv.Shutdown, srv.Close)
 	return nil
 }
 

@@ -375,3 +375,29 @@ func TestAReleaseThatFailsFailsThePushThoughItsRefsMoved(t *testing.T) {
 	ann.commit(dir, "ok again")
 	ann.git(dir, "push", s.sshURL("shop"), "main")
 }
+
+func TestPushesFinishHoweverLongTheirBuildsAre(t *testing.T) {
+	w := newWorld(t)
+	s := w.server(func(c *git.Config) { c.Drain = time.Minute })
+	ann := w.person("ann")
+	dir := ann.work()
+	ann.commit(dir, "slow build")
+	ssh, http := ann.app("overssh"), ann.app("overhttp")
+	first := ann.start(dir, "push", s.sshURL("overssh"), "main")
+	first.waitFor("Stand-in app detected")
+	second := ann.start(dir, "push", s.httpURL(ann, "overhttp"), "main")
+	second.waitFor("Stand-in app detected")
+	go s.stop()
+	time.Sleep(6 * time.Second) // longer than it takes new requests
+	for range 2 {
+		w.finish <- struct{}{}
+	}
+	for _, err := range []error{first.wait(), second.wait()} {
+		if err != nil {
+			t.Error(err, first.output(), second.output())
+		}
+	}
+	if len(w.refs(ssh)) != 1 || len(w.refs(http)) != 1 {
+		t.Error(w.refs(ssh), w.refs(http))
+	}
+}

@@ -7,10 +7,12 @@ import (
 	"io"
 	"net"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/gliderlabs/ssh"
 	"github.com/hoist-sh/hoist"
+	"github.com/hoist-sh/hoist/socket"
 	gossh "golang.org/x/crypto/ssh"
 )
 
@@ -52,15 +54,28 @@ func (s *Server) serveSSH(ctx context.Context, key gossh.Signer, listeners ...ne
 		ChannelHandlers: map[string]ssh.ChannelHandler{"session": ssh.DefaultSessionHandler},
 	}
 	served := make(chan error, len(listeners))
+	var open sync.WaitGroup // also those that are still logging in
 	for _, l := range listeners {
-		go func() { served <- srv.Serve(l) }()
+		go func() { served <- srv.Serve(socket.Count(l, &open)) }()
 	}
 	select {
 	case err := <-served:
 		return fmt.Errorf("ssh: %w", err)
 	case <-ctx.Done():
 	}
-	s.finish(srv.Shutdown, srv.Close)
+	late, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.Drain+cutGrace)
+	defer cancel()
+	ended := make(chan struct{})
+	go func() {
+		srv.Shutdown(late)
+		open.Wait()
+		close(ended)
+	}()
+	select {
+	case <-ended:
+	case <-late.Done():
+		srv.Close()
+	}
 	return nil
 }
 
@@ -140,19 +155,4 @@ func (s *Server) sshCommand(conn ssh.Session, account hoist.Account) error {
 // GIT_PROTOCOL variable; no other variable of the client's is looked at.
 func validProtocol(p string) bool {
 	return len(p) <= 64 && strings.Trim(p, "abcdefghijklmnopqrstuvwxyz0123456789=:-") == ""
-}
-
-// finish ends a server: its connections may go on for s.Drain, then what waits
-// for a build is told to stop, then they are closed.
-func (s *Server) finish(shutdown func(context.Context) error, closeAll func() error) {
-	drain, cancel := context.WithTimeout(context.Background(), s.Drain)
-	defer cancel()
-	if shutdown(drain) == nil {
-		return
-	}
-	s.cut()
-	last, cancel := context.WithTimeout(context.Background(), 3*time.Second)
-	defer cancel()
-	shutdown(last)
-	closeAll()
 }

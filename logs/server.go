@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/hoist-sh/hoist"
+	"github.com/hoist-sh/hoist/socket"
 )
 
 // Times of the component.
@@ -43,6 +44,7 @@ type Server struct {
 	sessions Sessions
 	bus      hoist.Bus
 	log      *slog.Logger
+	drain    time.Duration
 
 	readers   chan struct{} // a place for each reader
 	keepAlive time.Duration
@@ -52,22 +54,28 @@ type Server struct {
 	busAway bool
 }
 
-// New makes the component. It closes l when it ends.
-func New(l net.Listener, sessions Sessions, bus hoist.Bus, log *slog.Logger) *Server {
+// New makes the component. It closes l when it ends. drain is how long readers
+// may stay when it is told to stop.
+func New(l net.Listener, sessions Sessions, bus hoist.Bus, drain time.Duration, log *slog.Logger) *Server {
 	return &Server{
-		listener: l, sessions: sessions, bus: bus, log: log,
+		listener: l, sessions: sessions, bus: bus, log: log, drain: drain,
 		readers: make(chan struct{}, readerLimit), keepAlive: keepAlive, recheck: sessionRecheck,
 	}
 }
 
-// Run serves until ctx ends; readers are cut off then and come back to another
-// process with their Last-Event-ID.
+// Run serves until ctx ends. Readers may stay for a while then; who is cut off
+// comes back to another process with its Last-Event-ID.
 func (s *Server) Run(ctx context.Context) error {
+	readers, cut := context.WithCancel(context.WithoutCancel(ctx))
+	defer cut()
+	if s.drain == 0 {
+		readers = ctx
+	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /streams/{token}", s.stream)
 	web := &http.Server{
 		Handler:           mux,
-		BaseContext:       func(net.Listener) context.Context { return ctx },
+		BaseContext:       func(net.Listener) context.Context { return readers },
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    8 << 10,
@@ -75,19 +83,11 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	go s.collect(ctx)
 	go s.watchBus(ctx)
-	context.AfterFunc(ctx, func() {
-		patience, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
-		defer cancel()
-		if web.Shutdown(patience) != nil {
-			web.Close()
-		}
-	})
 	s.log.Info("serving log sessions", "addr", s.listener.Addr())
-	err := web.Serve(s.listener)
-	if errors.Is(err, http.ErrServerClosed) {
-		return ctx.Err()
+	if err := socket.ServeHTTP(ctx, web, s.listener, max(s.drain, 2*time.Second)); err != nil {
+		return err
 	}
-	return err
+	return ctx.Err()
 }
 
 // WaitsFor says what the component lacks, for people; empty if nothing.

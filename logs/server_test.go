@@ -32,7 +32,7 @@ type world struct {
 	stop func()
 }
 
-func newWorld(t *testing.T) *world {
+func newWorld(t *testing.T, change ...func(*Server)) *world {
 	t.Helper()
 	db, roles := postgrestest.New(t)
 	n := natstest.New(t)
@@ -44,9 +44,12 @@ func newWorld(t *testing.T) *world {
 		t.Fatal(err)
 	}
 	w := &world{t: t, db: db, nats: n, bus: n.Bus(hoist.ComponentRuntime), url: "http://" + l.Addr().String(), app: hoist.NewID()}
-	w.srv = New(l, roles.Open(hoist.ComponentLogs), n.Bus(hoist.ComponentLogs), natstest.Log(t))
+	w.srv = New(l, roles.Open(hoist.ComponentLogs), n.Bus(hoist.ComponentLogs), 0, natstest.Log(t))
 	w.srv.keepAlive = 50 * time.Millisecond
 	w.srv.recheck = 50 * time.Millisecond
+	for _, f := range change {
+		f(w.srv)
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- w.srv.Run(ctx) }()
@@ -389,5 +392,24 @@ func TestExpiredSessionsAreCollected(t *testing.T) {
 	w.db.Pool.QueryRow(t.Context(), `SELECT count(*) FROM log_sessions`).Scan(&n)
 	if n != 0 {
 		t.Errorf("%d left", n)
+	}
+}
+
+func TestReadersStayWhileTheServerDrains(t *testing.T) {
+	w := newWorld(t, func(s *Server) { s.drain = 6 * time.Second })
+	res := w.open(w.session(hoist.LogSession{Tail: true}, time.Minute))
+	lines := bufio.NewScanner(res.Body)
+	stopped := make(chan struct{})
+	go func() { defer close(stopped); w.stop() }()
+	time.Sleep(200 * time.Millisecond)
+	w.append("web.1", "said while it drains")
+	if !lines.Scan() || !strings.Contains(lines.Text(), "said while it drains") {
+		t.Errorf("%q, %v", lines.Text(), lines.Err())
+	}
+	res.Body.Close()
+	select {
+	case <-stopped:
+	case <-time.After(4 * time.Second):
+		t.Error("waits for nobody")
 	}
 }

@@ -256,3 +256,28 @@ func TestSlowClientsHoldNobodyUp(t *testing.T) {
 		}
 	}
 }
+
+func TestWhoIsStillGreetingWhenTheRouterStopsIsServed(t *testing.T) {
+	w := newWorld(t)
+	_, host := w.serve(func(rw http.ResponseWriter, _ *http.Request) { io.WriteString(rw, "served") })
+	raw, err := net.Dial("tcp", w.https)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer raw.Close()
+	time.Sleep(100 * time.Millisecond) // it is accepted, and has said nothing
+	go w.stop()
+	time.Sleep(200 * time.Millisecond)
+	client := &http.Client{Transport: &http.Transport{TLSClientConfig: w.tls(),
+		DialContext: func(context.Context, string, string) (net.Conn, error) { return raw, nil }}}
+	req, _ := http.NewRequest("GET", "https://"+w.https, nil)
+	req.Host = host
+	resp, err := client.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if b, _ := io.ReadAll(resp.Body); string(b) != "served" {
+		t.Errorf("%s", b)
+	}
+}

@@ -95,7 +95,7 @@ func (r *Router) Run(ctx context.Context) error {
 	services.Go(func() error { r.http2.Serve(h2); return nil })
 
 	accepting, fail := errgroup.WithContext(ctx)
-	var attached sync.WaitGroup
+	var serving, greeting sync.WaitGroup // connections, and of those the ones in TLS's handshake
 	listen := func(l net.Listener, serve func(net.Conn)) {
 		if l != nil {
 			accepting.Go(func() error { return accept(fail, l, serve, r.cfg.Log) })
@@ -103,15 +103,18 @@ func (r *Router) Run(ctx context.Context) error {
 	}
 	cfg := &tls.Config{GetCertificate: r.cfg.GetCertificate, MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}}
 	for _, doors := range []Doors{{r.cfg.HTTP, r.cfg.HTTPS, r.cfg.Rendezvous}, r.cfg.Private} {
-		listen(doors.HTTP, func(c net.Conn) { r.http1.ServeConn(c, asFrom(plain, c)) })
-		listen(doors.HTTPS, func(c net.Conn) { r.serveTLS(secure, tls.Server(c, cfg), h2) })
+		listen(doors.HTTP, func(c net.Conn) {
+			serving.Go(func() { r.http1.ServeConn(c, asFrom(plain, c)) })
+		})
+		listen(doors.HTTPS, func(c net.Conn) {
+			greeting.Add(1)
+			serving.Go(func() { r.serveTLS(secure, tls.Server(c, cfg), h2, greeting.Done) })
+		})
 		listen(doors.Rendezvous, func(c net.Conn) {
-			attached.Add(1)
-			defer attached.Done()
-			r.attach.serve(background, c)
+			serving.Go(func() { r.attach.serve(background, c) })
 		})
 	}
-	listen(r.cfg.Status, func(c net.Conn) { r.status().ServeConn(c, asFrom(background, c)) })
+	listen(r.cfg.Status, func(c net.Conn) { go r.status().ServeConn(c, asFrom(background, c)) })
 	err := accepting.Wait()
 
 	drain, cancel := context.WithTimeout(background, r.cfg.Settings.Drain)
@@ -119,13 +122,14 @@ func (r *Router) Run(ctx context.Context) error {
 	var draining sync.WaitGroup
 	draining.Go(func() { r.http1.Drain(drain) })
 	draining.Go(func() {
+		greeting.Wait() // Head bounds it
 		if r.http2.Shutdown(drain) != nil {
 			r.http2.Close()
 		}
 	})
 	draining.Go(func() {
 		gone := make(chan struct{})
-		go func() { attached.Wait(); close(gone) }()
+		go func() { serving.Wait(); close(gone) }()
 		select {
 		case <-gone:
 		case <-drain.Done():
@@ -151,7 +155,10 @@ func asFrom(ctx context.Context, c net.Conn) *http.Request {
 	return r
 }
 
-func (r *Router) serveTLS(ctx context.Context, c *tls.Conn, h2 *handover) {
+// serveTLS serves a connection; greeted is called when it is known what it speaks.
+func (r *Router) serveTLS(ctx context.Context, c *tls.Conn, h2 *handover, greeted func()) {
+	greeted = sync.OnceFunc(greeted)
+	defer greeted()
 	hello, cancel := context.WithTimeout(ctx, r.cfg.Settings.Head)
 	err := c.HandshakeContext(hello)
 	cancel()
@@ -164,19 +171,20 @@ func (r *Router) serveTLS(ctx context.Context, c *tls.Conn, h2 *handover) {
 		h2.give(c)
 		return
 	}
+	greeted()
 	t := asFrom(ctx, c)
 	t.TLS = &state
 	r.http1.ServeConn(c, t)
 }
 
-// accept hands connections to serve, each in a goroutine, until ctx ends.
+// accept hands connections to serve, which must not wait, until ctx ends.
 func accept(ctx context.Context, l net.Listener, serve func(net.Conn), log *slog.Logger) error {
 	defer context.AfterFunc(ctx, func() { l.Close() })()
 	for {
 		c, err := l.Accept()
 		switch {
 		case err == nil:
-			go serve(c)
+			serve(c)
 		case ctx.Err() != nil:
 			return nil
 		case errors.Is(err, net.ErrClosed):

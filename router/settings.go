@@ -1,6 +1,7 @@
 package router
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 )
@@ -33,9 +34,11 @@ func DefaultSettings() Settings {
 }
 
 // SettingsFrom reads HOIST_ROUTER_CONNECT_TIMEOUT and its like ("5s", "2m")
-// from an environment; what is not set has its default.
-func SettingsFrom(env func(string) string) (Settings, error) {
+// from an environment; what is not set has its default. That of Drain is drain
+// unless it is 0.
+func SettingsFrom(env func(string) string, drain time.Duration) (Settings, error) {
 	s := DefaultSettings()
+	s.Drain = cmp.Or(drain, s.Drain)
 	for name, d := range map[string]*time.Duration{
 		"CONNECT": &s.Connect, "FIRST_BYTE": &s.FirstByte, "IDLE": &s.Idle, "BOOT": &s.Boot,
 		"PLATFORM": &s.Platform, "HEAD": &s.Head, "KEEP_ALIVE": &s.KeepAlive, "DRAIN": &s.Drain,

@@ -106,12 +106,12 @@ func FuzzSnapshot(f *testing.F) {
 }
 
 func TestSettingsComeFromTheEnvironment(t *testing.T) {
-	s, err := SettingsFrom(func(name string) string { return map[string]string{"HOIST_ROUTER_IDLE_TIMEOUT": "2m"}[name] })
-	if err != nil || s.Idle != 2*time.Minute || s.FirstByte != 30*time.Second {
+	s, err := SettingsFrom(func(name string) string { return map[string]string{"HOIST_ROUTER_IDLE_TIMEOUT": "2m"}[name] }, time.Hour)
+	if err != nil || s.Idle != 2*time.Minute || s.Drain != time.Hour || s.FirstByte != 30*time.Second {
 		t.Error(s, err)
 	}
 	for _, wrong := range []string{"5", "-1s", "0s", "soon"} {
-		if _, err := SettingsFrom(func(string) string { return wrong }); err == nil || !strings.Contains(err.Error(), "HOIST_ROUTER_") {
+		if _, err := SettingsFrom(func(string) string { return wrong }, 0); err == nil || !strings.Contains(err.Error(), "HOIST_ROUTER_") {
 			t.Error(wrong, err)
 		}
 	}

@@ -18,6 +18,10 @@ func init() {
 		name:  hoist.ComponentAPI,
 		short: "Serve the Platform API, and make releases of what was built",
 		build: func(ctx context.Context, g *ground) (hoist.Component, error) {
+			drain, err := g.drain()
+			if err != nil {
+				return nil, err
+			}
 			l, err := net.Listen("tcp", g.listenAddr())
 			if err != nil {
 				return nil, err
@@ -29,7 +33,7 @@ func init() {
 				Bus:    g.bus("bells, output of builds", "it looks at the database every 3 s"),
 				Blobs:  g.blobs("slugs and sources that are uploaded", "all else is served", "slugs/"),
 				Public: g.Public, Stack: stackName(g.env), BuiltIn: builtInBuildpacks(),
-				SigningKey: key[:], Proven: g.Proven, Log: g.Log,
+				SigningKey: key[:], Proven: g.Proven, Drain: drain, Log: g.Log,
 			})
 			g.peer(hoist.ComponentCompile, "builds asked for over the API", "they are kept and wait")
 			g.peer(hoist.ComponentRuntime, "dynos of a new release", "the release is made, and its dynos start later")

@@ -24,6 +24,9 @@ func init() {
 func buildCompile(_ context.Context, g *ground) (hoist.Component, error) {
 	s := compile.Settings{Self: g.ID, Proven: g.Proven, Size: g.env("HOIST_BUILD_SIZE"), Env: buildEnv(g.environ)}
 	var err error
+	if s.Drain, err = g.drain(); err != nil {
+		return nil, err
+	}
 	if v := g.env("HOIST_CONCURRENCY"); v != "" {
 		if s.Concurrency, err = strconv.Atoi(v); err != nil || s.Concurrency < 1 {
 			return nil, fmt.Errorf("HOIST_CONCURRENCY: %q is not a number of builds at once", v)

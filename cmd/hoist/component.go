@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/hoist-sh/hoist"
 	"github.com/hoist-sh/hoist/blob"
@@ -140,6 +141,18 @@ func (g *ground) env(name string) string {
 		}
 	}
 	return ""
+}
+
+// drain is how long the component may finish what is under way when it is told
+// to stop; 0 if that is left to it.
+func (g *ground) drain() (d time.Duration, err error) {
+	const name = "HOIST_DRAIN"
+	if v := g.env(name); v != "" {
+		if d, err = time.ParseDuration(v); err != nil || d < 0 {
+			return 0, fmt.Errorf("%s: %q is not a duration such as 1h", name, v)
+		}
+	}
+	return d, nil
 }
 
 // listenAddr is where the component's own server listens.

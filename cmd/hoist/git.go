@@ -30,6 +30,10 @@ func newGit(_ context.Context, g *ground) (hoist.Component, error) {
 	if dir == "" {
 		return nil, errors.New("HOIST_DIR is not set")
 	}
+	drain, err := g.drain()
+	if err != nil {
+		return nil, err
+	}
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
@@ -55,5 +59,6 @@ func newGit(_ context.Context, g *ground) (hoist.Component, error) {
 			g.register(ctx, hoist.ComponentGit, http, map[string]string{"ssh": ssh})
 		},
 		Proven: g.Proven,
+		Drain:  drain,
 	}), nil
 }

@@ -20,7 +20,11 @@ func init() {
 }
 
 func buildRouter(_ context.Context, g *ground) (hoist.Component, error) {
-	settings, err := router.SettingsFrom(g.env)
+	drain, err := g.drain()
+	if err != nil {
+		return nil, err
+	}
+	settings, err := router.SettingsFrom(g.env, drain)
 	if err != nil {
 		return nil, err
 	}
