@@ -91,11 +91,16 @@ const (
 // Size is a dyno size.
 type Size struct {
 	Name     string
-	Memory   int64 // bytes
+	Memory   int64 // quota in bytes, see MemoryLimit
 	CPUShare int   // relative weight, 100 = one share
 	Pids     int
 	Disk     int64 // bytes of ephemeral disk
 }
+
+// MemoryLimit is how many bytes a dyno may have before it is killed (R15): twice its quota.
+// Above the quota itself it is only told (R14); see
+// https://devcenter.heroku.com/articles/dyno-memory-behavior.
+func (s Size) MemoryLimit() int64 { return 2 * s.Memory }
 
 // Sizes are the dyno sizes, after Heroku's table
 // (https://devcenter.heroku.com/articles/dyno-sizes); lower-case names match.

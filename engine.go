@@ -24,6 +24,9 @@ type Engine interface {
 	Watch(ctx context.Context, id ID, out func(line []byte)) (Exit, error)
 	// Signal sends a signal to every process of the container.
 	Signal(ctx context.Context, id ID, sig int) error
+	// Memory returns the bytes that the container's processes use, without
+	// what the kernel caches of files for them.
+	Memory(ctx context.Context, id ID) (int64, error)
 	// Remove kills what is left and frees everything the container had.
 	Remove(ctx context.Context, id ID) error
 	// List returns the containers there are, running or ended but not removed.

@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/netip"
 	"os"
@@ -62,6 +63,7 @@ type Engine struct {
 	cgroups  *cgroups
 	network  *network
 	firewall *firewall
+	claimed  io.Closer // see claim
 	slugs    slugMounts
 	spares   *spares
 
@@ -120,6 +122,9 @@ func New(cfg Config) (_ *Engine, err error) {
 		}
 	}()
 	if err := e.open(); err != nil {
+		return nil, err
+	}
+	if err := e.claim(cfg.Name); err != nil {
 		return nil, err
 	}
 	if err := e.cgroups.weigh(); err != nil {
@@ -238,6 +243,9 @@ func (e *Engine) Close() error {
 	}
 	if e.mounted {
 		unix.Unmount(e.mnt, unix.MNT_DETACH)
+	}
+	if e.claimed != nil {
+		e.claimed.Close()
 	}
 	for _, lock := range e.locks {
 		lock.Close()

@@ -92,6 +92,7 @@ func (l *layers) bindGrants(g *hoist.Grants) error {
 
 // grant adds to a container's configuration what it was granted.
 func grant(s *specs.Spec, g *hoist.Grants, l *layers) {
+	s.Process.OOMScoreAdj = nil
 	for i, b := range g.Binds {
 		options := []string{"bind", "nosuid"}
 		if b.ReadOnly {

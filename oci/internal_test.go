@@ -99,5 +99,16 @@ func TestAddressesRestAndRunOut(t *testing.T) {
 	}
 }
 
+func FuzzParseClaim(f *testing.F) {
+	f.Add("10.0.0.0/18/hoist/1")
+	f.Add("10.0.0.1/18/x/")
+	f.Add("////")
+	f.Fuzz(func(t *testing.T, text string) {
+		if name, network, ok := parseClaim(text); ok && (!network.IsValid() || name == "") {
+			t.Fatalf("%q is %q, %s", text, name, network)
+		}
+	})
+}
+
 // DisableIdmap makes an engine work as on kernels before 5.19.
 func DisableIdmap(e *Engine) { e.idmap = false }

@@ -10,7 +10,7 @@ import (
 	"github.com/hoist-sh/hoist"
 )
 
-// limit gives the container's group the limits of a dyno size; 0 is no limit.
+// limit gives the container's group the limits of a dyno size; 0 is none.
 func (c *cgroups) limit(name string, size hoist.Size) error {
 	var errs []error
 	set := func(controller, file string, value int64) {
@@ -19,15 +19,15 @@ func (c *cgroups) limit(name string, size hoist.Size) error {
 			errs = append(errs, fmt.Errorf("oci: limit: %w", err))
 		}
 	}
-	switch {
-	case size.Memory <= 0:
+	switch most := size.MemoryLimit(); {
+	case most <= 0:
 	case c.v2:
-		set("memory", "memory.max", size.Memory)
+		set("memory", "memory.max", most)
 		set("memory", "memory.swap.max", 0)
 	default:
-		set("memory", "memory.limit_in_bytes", size.Memory)
+		set("memory", "memory.limit_in_bytes", most)
 		if c.swap {
-			set("memory", "memory.memsw.limit_in_bytes", size.Memory) // with swap
+			set("memory", "memory.memsw.limit_in_bytes", most) // with swap
 		}
 	}
 	if shares := int64(1024 * size.CPUShare / 100); shares > 0 && c.v2 {

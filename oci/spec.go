@@ -12,6 +12,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// expendable makes the kernel choose a dyno, not the platform, when the whole machine's
+// memory is used up (proc_pid_oom_score_adj(5)): all may have more than their quotas at once.
+var expendable = 500
+
 // ociSpec is the configuration of a container
 // (https://github.com/opencontainers/runtime-spec/blob/main/config.md).
 func (e *Engine) ociSpec(spec hoist.ContainerSpec, c *container, base uint32) *specs.Spec {
@@ -29,6 +33,7 @@ func (e *Engine) ociSpec(spec hoist.ContainerSpec, c *container, base uint32) *s
 			Capabilities:    &specs.LinuxCapabilities{},
 			Rlimits:         []specs.POSIXRlimit{openFiles()},
 			NoNewPrivileges: true,
+			OOMScoreAdj:     &expendable,
 		},
 		Mounts: containerMounts(c.layers),
 		Linux: &specs.Linux{

@@ -31,6 +31,7 @@ func ociConfig(dir string, pid int) oci.Config {
 	return oci.Config{
 		Name: fmt.Sprintf("rt%d", pid), Dir: filepath.Join(dir, "engine"),
 		Network: netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(192 + pid/64%32), byte(pid * 4), 0}), 22),
+		Spares:  2,
 	}
 }
 
@@ -64,12 +65,27 @@ func runtimeProcess() int {
 	defer engine.Close()
 	err = runtime.New(runtime.Config{
 		Dir: os.Getenv("DIR"), Memory: 8 << 30, Drain: 100 * time.Millisecond, StopGrace: 5 * time.Second,
-		AttachTimeout: 10 * time.Second, Backoff: 50 * time.Millisecond, LostAfter: time.Minute,
+		AttachTimeout: 10 * time.Second, Backoff: 50 * time.Millisecond, LostAfter: time.Minute, MemoryInterval: 500 * time.Millisecond,
 	}, db, bus, blobs, engine, log).Run(ctx)
 	if err != nil {
 		return fail(err)
 	}
 	return 0
+}
+
+// containers returns a directory for runtime processes, whose containers end with the test.
+func (p *platform) containers(t *testing.T) (dir string) {
+	dir = t.TempDir()
+	t.Cleanup(func() {
+		e, err := oci.New(ociConfig(dir, os.Getpid()))
+		if err == nil {
+			err = e.Teardown(context.Background())
+		}
+		if err != nil {
+			t.Error(err)
+		}
+	})
+	return dir
 }
 
 // process starts a runtime process; kill ends it by SIGKILL.
@@ -117,16 +133,7 @@ func TestContainers(t *testing.T) {
 		t.Skip("containers need root")
 	}
 	p := newPlatform(t)
-	dir, slug := t.TempDir(), image(t)
-	t.Cleanup(func() {
-		e, err := oci.New(ociConfig(dir, os.Getpid()))
-		if err == nil {
-			err = e.Teardown(context.Background())
-		}
-		if err != nil {
-			t.Error(err)
-		}
-	})
+	dir, slug := p.containers(t), image(t)
 	kill := p.process(t, dir)
 	serve := `APP=1 BIND=0.0.0.0 exec ./app web`
 	a := p.app(t)
@@ -176,7 +183,7 @@ func TestContainers(t *testing.T) {
 	if code := a.exit(id); code != 6 {
 		t.Errorf("exit code %d", code)
 	}
-	id, _ = a.oneOff(hoist.Dyno{Command: `head -c 700000000 /dev/zero | tail`})
+	id, _ = a.oneOff(hoist.Dyno{Command: `head -c 1400000000 /dev/zero | tail`})
 	a.eventually("out of memory", func() bool { return a.exit(id) >= 0 })
 	a.logs("heroku[run.1]: Error R15 (Memory quota vastly exceeded)")
 
@@ -189,4 +196,19 @@ func TestContainers(t *testing.T) {
 	a.becomes("web.1 up, web.2 up")
 	a.scale("web", 0)
 	a.becomes("")
+}
+
+func TestADynoAboveItsMemoryQuotaIsToldAndRunsOn(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("containers need root")
+	}
+	p := newPlatform(t)
+	dir := p.containers(t)
+	p.process(t, dir)
+	a := p.app(t)
+	a.deployImage(image(t), map[string]string{"worker": `exec perl -e '@x = map { "x" x (1 << 20) } 1 .. 600; $| = 1; print "fed\n"; sleep 1000'`})
+	a.scale("worker", 1)
+	a.becomes("worker.1 up")
+	a.logs("app[worker.1]: fed", "heroku[worker.1]: Error R14 (Memory quota exceeded)", "heroku[worker.1]: Error R14 (Memory quota exceeded)")
+	a.becomes("worker.1 up")
 }

@@ -217,6 +217,8 @@ func (c *hostContainer) follow(ctx context.Context, out func([]byte)) {
 	}
 }
 
+func (e *hostEngine) Memory(context.Context, hoist.ID) (int64, error) { return 0, nil }
+
 func (e *hostEngine) Signal(_ context.Context, id hoist.ID, sig int) error {
 	c, err := e.get(id)
 	if err != nil {

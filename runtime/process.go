@@ -105,6 +105,7 @@ func (s *supervisor) run(ctx context.Context, spec hoist.ContainerSpec) error {
 func (s *supervisor) watch(ctx context.Context, c hoist.Container) {
 	p := &process{ip: c.IP, since: c.StartedAt, ended: make(chan struct{})}
 	s.proc = p
+	go s.watchMemory(ctx, s.dyno, p.ended)
 	out := s.r.newOutput(s.dyno)
 	line := out.line
 	if s.dyno.Attach {

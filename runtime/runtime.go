@@ -38,6 +38,9 @@ type Config struct {
 	Backoff       time.Duration // before the first restart, then doubled up to 300 times; default 1 s
 	LostAfter     time.Duration // a silent worker is lost; default 10 s
 
+	// MemoryInterval is how often a dyno is looked at for its memory quota; default 20 s (R14).
+	MemoryInterval time.Duration
+
 	// Proven is closed when this worker may take dynos and look after apps;
 	// before, it runs only dynos whose rows name it. nil: at once.
 	Proven <-chan struct{}
@@ -57,6 +60,7 @@ func (c Config) withDefaults() Config {
 	c.AttachTimeout = cmp.Or(c.AttachTimeout, 60*time.Second)
 	c.Backoff = cmp.Or(c.Backoff, time.Second)
 	c.LostAfter = cmp.Or(c.LostAfter, 10*time.Second)
+	c.MemoryInterval = cmp.Or(c.MemoryInterval, 20*time.Second)
 	c.DrainLimit = cmp.Or(c.DrainLimit, 5*time.Minute)
 	if c.Proven == nil {
 		atOnce := make(chan struct{})
