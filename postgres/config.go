@@ -22,12 +22,17 @@ func (db *DB) UpdateConfig(ctx context.Context, appID, accountID hoist.ID,
 	var vars hoist.ConfigVars
 	var made *hoist.Release
 	err := db.tx(ctx, func(tx pgx.Tx) error {
+		if err := lockApp(ctx, tx, appID); err != nil {
+			return err
+		}
+		// A statement of its own: one that waited for the lock would not see the
+		// release that was made meanwhile, and lose its slug.
 		var slugID hoist.ID
 		err := tx.QueryRow(ctx, `
 			SELECT a.config, coalesce((SELECT slug_id::text FROM releases WHERE id = a.current_release_id), '')
-			FROM apps a WHERE a.id = $1 FOR UPDATE OF a`, appID).Scan(&vars, &slugID)
+			FROM apps a WHERE a.id = $1`, appID).Scan(&vars, &slugID)
 		if err != nil {
-			return found(err, "app")
+			return err
 		}
 		description, err := change(vars)
 		if err != nil || description == "" {
