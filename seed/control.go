@@ -153,7 +153,7 @@ func (s *Seed) listenControl() (io.Closer, error) {
 
 // call speaks to the seed of a data directory.
 func call(ctx context.Context, s Settings, method, path string) ([]byte, error) {
-	client := &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{
+	client := &http.Client{Timeout: time.Minute, Transport: &http.Transport{
 		DisableKeepAlives: true,
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return (&net.Dialer{}).DialContext(ctx, "unix", s.socket())

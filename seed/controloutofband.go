@@ -35,6 +35,17 @@ func (s *Seed) outOfBand(mux *http.ServeMux) {
 	mux.HandleFunc("POST /rescue", func(w http.ResponseWriter, r *http.Request) {
 		answer(w, nil, s.system.rescue(r.FormValue("component"), r.FormValue("back") == "true"))
 	})
+	mux.HandleFunc("GET /provable", func(w http.ResponseWriter, r *http.Request) {
+		list, err := s.system.provable(r.Context())
+		answer(w, list, err)
+	})
+	mux.HandleFunc("POST /prove", func(w http.ResponseWriter, r *http.Request) {
+		why := ""
+		if err := s.system.proveNow(r.Context(), r.FormValue("id")); err != nil {
+			why = err.Error()
+		}
+		answer(w, why, nil)
+	})
 	mux.HandleFunc("POST /run", s.serveRun)
 }
 

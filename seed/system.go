@@ -276,11 +276,11 @@ func (y *system) look(ctx context.Context) {
 	if all {
 		all = y.conclude(ctx, want)
 	}
-	y.succeed(ctx, there && all && want == y.state.Next)
 	y.save(ctx, want)
 	if there {
 		y.note(ctx, all && want == y.state.Next)
 	}
+	y.succeed(ctx, there && all && want == y.state.Next)
 	y.show(want, all)
 }
 

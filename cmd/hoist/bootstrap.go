@@ -8,10 +8,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -38,7 +41,9 @@ func (c *bootstrapCommand) command() *cobra.Command {
 		Long: `Have the platform compile and run itself. Stage 0 is what runs inside the seed.
 Stage 1 is compiled by stage 0 and takes over from it; stage 2 is compiled by
 stage 1, stage 3 by stage 2, both without a build cache; they must be equal bit for bit.
-It may be stopped at any point and run again.`,
+At the end it proves itself. It may be stopped at any point and run again; what
+runs then is a whole platform at any stage. Run again with another commit in DIR, that is
+pushed, and the platform upgrades itself.`,
 		Example: "$ hoist bootstrap --source .", Args: cobra.NoArgs, RunE: c.run,
 	}
 	c.add(cmd, false)
@@ -64,29 +69,41 @@ func (c *bootstrapCommand) run(cmd *cobra.Command, _ []string) (err error) {
 	if c.stages, err = seed.Stages(c.settings); err != nil {
 		return err
 	}
-	for _, s := range []struct {
-		what string
-		do   func() (string, error)
-	}{
+	steps := []bootstrapStep{
 		{"Stage 0: the platform inside the seed", c.start},
 		{"Logging in", c.account},
 		{"Adding an SSH key", c.key},
 		{"Making the app " + hoist.SystemApp, c.system},
-		{"Stage 1: compiled by stage 0", func() (string, error) { return c.stage(1) }},
-		{"Taking over from the seed", c.takeOver},
-		{"Stage 2: compiled by stage 1, without a build cache", func() (string, error) { return c.stage(2) }},
-		{"Stage 3: compiled by stage 2, without a build cache", func() (string, error) { return c.stage(3) }},
-		{"Comparing", c.compare},
-	} {
+	}
+	if len(c.stages) == 3 {
+		steps = append(steps, bootstrapStep{"Upgrading", c.upgrade})
+	} else {
+		steps = append(steps,
+			bootstrapStep{"Stage 1: compiled by stage 0", func() (string, error) { return c.stage(1) }},
+			bootstrapStep{"Taking over from the seed", c.takeOver},
+			bootstrapStep{"Stage 2: compiled by stage 1, without a build cache", func() (string, error) { return c.stage(2) }},
+			bootstrapStep{"Stage 3: compiled by stage 2, without a build cache", func() (string, error) { return c.stage(3) }},
+			bootstrapStep{"Comparing", c.compare})
+	}
+	steps = append(steps, bootstrapStep{"Proving that all parts work", c.smoke})
+	whole := time.Now()
+	for _, s := range steps {
 		begun := time.Now()
 		fmt.Fprintf(c.out, "-----> %s\n", s.what)
 		said, err := s.do()
 		if err != nil {
-			return fmt.Errorf("%s: %w\nRun it again when that is mended; what is done stays done.", s.what, err)
+			return fmt.Errorf("%s: %w\nWhat is done stays done; when that is mended, run it again.", s.what, err)
 		}
 		fmt.Fprintf(c.out, "       %s (%.1fs)\n", strings.ReplaceAll(said, "\n", "\n       "), time.Since(begun).Seconds())
 	}
+	fmt.Fprintf(c.out, "\nThe platform runs on itself, after %s. Change it and push it again:\n  cd %s && git push hoist HEAD:main\n",
+		time.Since(whole).Round(time.Second), c.work())
 	return nil
+}
+
+type bootstrapStep struct {
+	what string
+	do   func() (said string, err error)
 }
 
 // system makes the app and the working copy that a person may change and push.
@@ -98,27 +115,16 @@ func (c *bootstrapCommand) system() (string, error) {
 	if _, err := c.hoist(append(c.seedArgs("system"), email)...); err != nil {
 		return "", err
 	}
-	work := c.work()
-	source, err := filepath.Abs(c.source)
-	if err != nil {
+	if err := c.checkOut(); err != nil {
 		return "", err
-	}
-	if _, err := os.Stat(filepath.Join(work, ".git")); err != nil {
-		if _, err := c.exec("git", "clone", "-q", source, work); err != nil {
-			return "", err
-		}
-	} else if len(c.stages) == 0 {
-		if _, err := c.exec("git", "-C", work, "pull", "-q", "--ff-only", source, "HEAD"); err != nil {
-			return "", err
-		}
 	}
 	if _, err := c.create(); err != nil { // the remote
 		return "", err
 	}
-	if c.commit, err = c.exec("git", "-C", work, "rev-parse", "HEAD"); err != nil {
+	if c.commit, err = c.exec("git", "-C", c.work(), "rev-parse", "HEAD"); err != nil {
 		return "", err
 	}
-	if len(c.stages) > 0 && c.stages[0].Commit != c.commit {
+	if len(c.stages) > 0 && len(c.stages) < 3 && c.stages[0].Commit != c.commit {
 		c.stages = nil // of another source
 	}
 	// From here on everything is compiled anew, until the end.
@@ -127,7 +133,81 @@ func (c *bootstrapCommand) system() (string, error) {
 			return "", err
 		}
 	}
-	return fmt.Sprintf("commit %.12s, working copy in %s", c.commit, work), nil
+	return fmt.Sprintf("commit %.12s, working copy in %s", c.commit, c.work()), nil
+}
+
+// checkOut makes the working copy, or brings it up to date. What a person committed
+// there stays; what is no git repository becomes one.
+func (c *bootstrapCommand) checkOut() error {
+	work := c.work()
+	source, err := filepath.Abs(c.source)
+	if err != nil {
+		return err
+	}
+	_, err = os.Stat(filepath.Join(work, ".git"))
+	there := err == nil
+	_, err = c.exec("git", "-C", source, "rev-parse", "HEAD")
+	switch isRepository := err == nil; {
+	case there && !isRepository:
+	case there:
+		if _, err := c.exec("git", "-C", work, "pull", "-q", "--ff-only", source, "HEAD"); err != nil {
+			fmt.Fprintf(c.out, "       %s has commits of its own; they stay, and nothing is taken from %s\n", work, source)
+		}
+	case isRepository:
+		_, err = c.exec("git", "clone", "-q", source, work)
+	default:
+		if _, err = c.exec("cp", "-a", source, work); err == nil {
+			_, err = c.exec("sh", "-c", `cd "$0" && git init -q -b main && git add . && git -c user.name=hoist -c user.email=hoist@localhost commit -q -m "hoist"`, work)
+		}
+	}
+	if err != nil && !there {
+		return err
+	}
+	return c.giveBack(work)
+}
+
+// giveBack gives files to the person behind sudo(8).
+func (c *bootstrapCommand) giveBack(dir string) error {
+	uid, err := strconv.Atoi(os.Getenv("SUDO_UID"))
+	if err != nil {
+		return nil
+	}
+	gid, err := strconv.Atoi(os.Getenv("SUDO_GID"))
+	if err != nil {
+		return nil
+	}
+	return filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
+		return errors.Join(err, os.Lchown(path, uid, gid))
+	})
+}
+
+// upgrade pushes what has changed since the platform runs on itself.
+func (c *bootstrapCommand) upgrade() (string, error) {
+	build, err := c.newestBuild()
+	if err != nil {
+		return "", err
+	}
+	if build.Source.Version == c.commit && build.Status == "succeeded" {
+		return "commit " + c.commit[:12] + " runs already", nil
+	}
+	if err := c.show(c.work(), "git", "push", hoist.SystemApp, "HEAD:main"); err != nil {
+		return "", err
+	}
+	return "commit " + c.commit[:12] + " runs", c.settle("", true)
+}
+
+// smoke has every part of the platform do a task.
+func (c *bootstrapCommand) smoke() (string, error) {
+	list, err := prove(c.ctx, c.settings, indented{c.out})
+	return fmt.Sprintf("all %d do their task", len(list)), err
+}
+
+// indented writes lines as the output of a step.
+type indented struct{ io.Writer }
+
+func (w indented) Write(b []byte) (int, error) {
+	_, err := fmt.Fprintf(w.Writer, "       %s", b)
+	return len(b), err
 }
 
 // stage compiles the source by the platform as it is, and waits until the
@@ -172,15 +252,13 @@ func (c *bootstrapCommand) stage(n int) (string, error) {
 	if err := c.api(http.MethodGet, "/apps/hoist/slugs/"+build.Slug.ID, nil, &slug); err != nil {
 		return "", err
 	}
-	var release struct {
-		Version int `json:"version"`
-	}
-	if err := c.api(http.MethodGet, "/apps/hoist/releases/"+build.Release.ID, nil, &release); err != nil {
+	release, err := c.release(build.Release.ID)
+	if err != nil {
 		return "", err
 	}
 	sum := strings.TrimPrefix(strings.ToLower(slug.Checksum), "sha256:")
 	s := seed.Stage{Number: n, Release: release.Version, Build: build.ID, Commit: c.commit, By: by, Slug: sum, Size: slug.Size, Took: took}
-	if err := c.settle(release.Version, n > 1); err != nil {
+	if err := c.settle(build.Release.ID, n > 1); err != nil {
 		return "", err
 	}
 	if s.Binary, err = c.binary(sum); err != nil {
@@ -209,45 +287,80 @@ func (c *bootstrapCommand) takeOver() (string, error) {
 			return "", err
 		}
 	}
-	if err := c.settle(0, true); err != nil {
+	if err := c.settle("", true); err != nil {
 		return "", err
 	}
 	return c.hoist("ps", "-a", c.app)
 }
 
-// settle waits until a release (0 for any) is what runs, in dynos if there
+type builtRelease struct {
+	Version int    `json:"version"`
+	Status  string `json:"status"`
+}
+
+func (c *bootstrapCommand) release(id string) (r builtRelease, err error) {
+	return r, c.api(http.MethodGet, "/apps/hoist/releases/"+id, nil, &r)
+}
+
+// away is how long the seed may not answer while it is replaced.
+const away = 30 * time.Second
+
+// settle waits until a release (or any, if that is empty) is what runs, in dynos if there
 // shall be any.
-func (c *bootstrapCommand) settle(version int, dynos bool) error {
-	said := ""
-	for {
+func (c *bootstrapCommand) settle(release string, dynos bool) error {
+	said, answered := "", time.Now()
+	for ; ; c.pause() {
+		if c.ctx.Err() != nil {
+			return c.ctx.Err()
+		}
 		st, err := c.status()
 		if err != nil {
-			return err
+			if time.Since(answered) > away {
+				return err
+			}
+			continue
 		}
+		answered = time.Now()
 		y := st.System
-		switch {
-		case y != nil && y.Failed != "":
+		if y != nil && y.Failed != "" {
 			return errors.New(y.Failed)
-		case y != nil && y.Settled && st.Ready && (version == 0 || y.Version >= version) && (!dynos || len(y.Dynos) >= len(hoist.Components)):
-			inside := 0
-			for _, t := range st.Tasks {
-				if dynos && len(t.By) == 0 && t.Name != "postgres" && t.Name != "nats" && t.Name != "blobs" {
-					inside++
-				}
-			}
-			if inside == 0 {
-				return nil
-			}
 		}
 		if what := strings.Join(st.WaitsFor, ", "); what != said && what != "" {
 			said = what
 			fmt.Fprintf(c.out, "       waiting for %s\n", what)
 		}
-		select {
-		case <-c.ctx.Done():
-			return c.ctx.Err()
-		case <-time.After(time.Second):
+		if y == nil || !y.Settled || !st.Ready || dynos && !allOutside(st) {
+			continue
 		}
+		if release == "" {
+			return nil
+		}
+		r, err := c.release(release)
+		switch {
+		case err != nil:
+			return err
+		case r.Status == hoist.ReleaseFailed:
+			return fmt.Errorf("v%d failed; `hoist releases -a %s` says why", r.Version, hoist.SystemApp)
+		case r.Status == hoist.ReleaseSucceeded:
+			return nil
+		}
+	}
+}
+
+// allOutside reports whether every component's work is done by dynos.
+func allOutside(st seed.Status) bool {
+	for _, t := range st.Tasks {
+		if slices.Contains(hoist.Components, t.Name) && len(t.By) == 0 {
+			return false
+		}
+	}
+	return true
+}
+
+func (c *bootstrapCommand) pause() {
+	select {
+	case <-c.ctx.Done():
+	case <-time.After(500 * time.Millisecond):
 	}
 }
 
@@ -279,7 +392,7 @@ func (c *bootstrapCommand) compare() (string, error) {
 			return "", err
 		}
 		time.Sleep(hoist.ResyncInterval)
-		if err := c.settle(0, true); err != nil {
+		if err := c.settle("", true); err != nil {
 			return "", err
 		}
 	}

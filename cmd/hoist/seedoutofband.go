@@ -19,7 +19,7 @@ import (
 type outOfBand struct{ *seedCommand }
 
 func (c *outOfBand) commands() []*cobra.Command {
-	return []*cobra.Command{c.psCommand(), c.logsCommand(), c.runCommand(), c.releasesCommand(), c.rollbackCommand(), c.rescueCommand(), c.circlesCommand()}
+	return []*cobra.Command{c.psCommand(), c.logsCommand(), c.runCommand(), c.releasesCommand(), c.rollbackCommand(), c.rescueCommand(), c.circlesCommand(), c.proveCommand()}
 }
 
 func printJSON(out io.Writer, value any) error {
