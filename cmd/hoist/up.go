@@ -126,6 +126,7 @@ func (c *upCommand) exec(name string, args ...string) (string, error) {
 func (c *upCommand) show(dir, name string, args ...string) error {
 	cmd := exec.CommandContext(c.ctx, name, args...)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, c.out, c.out
+	cmd.Cancel, cmd.WaitDelay = func() error { return cmd.Process.Signal(os.Interrupt) }, 5*time.Second // git ends its ssh then
 	return cmd.Run()
 }
 

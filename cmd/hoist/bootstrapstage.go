@@ -1,0 +1,328 @@
+package main
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/hoist-sh/hoist"
+	"github.com/hoist-sh/hoist/seed"
+)
+
+// stage compiles the source by the platform as it is, and waits until the
+// result runs.
+func (c *bootstrapCommand) stage(n int) (string, error) {
+	if len(c.stages) >= n {
+		return "done before: " + describe(c.stages[n-1]), nil
+	}
+	st, err := c.status()
+	if err != nil {
+		return "", err
+	}
+	by := "the seed's compile"
+	for _, t := range st.Tasks {
+		if t.Name == hoist.ComponentCompile && len(t.By) > 0 {
+			by = strings.Join(t.By, ", ")
+		}
+	}
+	begun := time.Now()
+	if n == 1 {
+		if err := c.show(c.work(), "git", "push", "hoist", "HEAD:main"); err != nil {
+			return "", err
+		}
+	}
+	build, err := c.newestBuild()
+	if err != nil {
+		return "", err
+	}
+	if n > 1 || build.Source.Version != c.commit || build.Status != "succeeded" {
+		if err := c.rebuild(); err != nil {
+			return "", err
+		}
+		if build, err = c.newestBuild(); err != nil {
+			return "", err
+		}
+	}
+	took := time.Since(begun)
+	var slug struct {
+		Checksum string `json:"checksum"`
+		Size     int64  `json:"size"`
+	}
+	if err := c.api(http.MethodGet, "/apps/hoist/slugs/"+build.Slug.ID, nil, &slug); err != nil {
+		return "", err
+	}
+	release, err := c.release(build.Release.ID)
+	if err != nil {
+		return "", err
+	}
+	sum := strings.TrimPrefix(strings.ToLower(slug.Checksum), "sha256:")
+	s := seed.Stage{Number: n, Release: release.Version, Build: build.ID, Commit: c.commit, By: by, Slug: sum, Size: slug.Size, Took: took}
+	if err := c.settle(build.Release.ID, n > 1); err != nil {
+		return "", err
+	}
+	if s.Binary, err = c.binary(sum); err != nil {
+		return "", err
+	}
+	c.stages = append(c.stages, s)
+	return describe(s), seed.SaveStages(c.settings, c.stages)
+}
+
+func describe(s seed.Stage) string {
+	return fmt.Sprintf("v%d by %s in %s\nslug   %s (%d bytes)\nbinary %s", s.Release, s.By, s.Took.Round(time.Second), s.Slug, s.Size, s.Binary)
+}
+
+// takeOver scales the app up; its dynos then do the seed's work.
+func (c *bootstrapCommand) takeOver() (string, error) {
+	st, err := c.status()
+	if err != nil {
+		return "", err
+	}
+	if st.System == nil || len(st.System.Dynos) == 0 {
+		args := []string{"ps:scale", "-a", c.app}
+		for _, name := range hoist.Components {
+			args = append(args, name+"=1")
+		}
+		if _, err := c.hoist(args...); err != nil {
+			return "", err
+		}
+	}
+	if err := c.settle("", true); err != nil {
+		return "", err
+	}
+	return c.hoist("ps", "-a", c.app)
+}
+
+type builtRelease struct {
+	Version int    `json:"version"`
+	Status  string `json:"status"`
+}
+
+func (c *bootstrapCommand) release(id string) (r builtRelease, err error) {
+	return r, c.api(http.MethodGet, "/apps/hoist/releases/"+id, nil, &r)
+}
+
+// away is how long the seed may not answer while it is replaced.
+const away = 30 * time.Second
+
+// settle waits until a release (or any, if that is empty) is what runs, in dynos if there
+// shall be any.
+func (c *bootstrapCommand) settle(release string, dynos bool) error {
+	said, answered := "", time.Now()
+	for ; ; c.pause() {
+		if c.ctx.Err() != nil {
+			return c.ctx.Err()
+		}
+		st, err := c.status()
+		if err != nil {
+			if time.Since(answered) > away {
+				return err
+			}
+			continue
+		}
+		answered = time.Now()
+		y := st.System
+		if y != nil && y.Failed != "" {
+			return errors.New(y.Failed)
+		}
+		if what := strings.Join(st.WaitsFor, ", "); what != said && what != "" {
+			said = what
+			fmt.Fprintf(c.out, "       waiting for %s\n", what)
+		}
+		if y == nil || !y.Settled || !st.Ready || dynos && !allOutside(st) {
+			continue
+		}
+		if release == "" {
+			return nil
+		}
+		r, err := c.release(release)
+		switch {
+		case err != nil:
+			return err
+		case r.Status == hoist.ReleaseFailed:
+			return fmt.Errorf("v%d failed; `hoist releases -a %s` says why", r.Version, hoist.SystemApp)
+		case r.Status == hoist.ReleaseSucceeded:
+			return nil
+		}
+	}
+}
+
+// allOutside reports whether every component's work is done by dynos.
+func allOutside(st seed.Status) bool {
+	for _, t := range st.Tasks {
+		if slices.Contains(hoist.Components, t.Name) && len(t.By) == 0 {
+			return false
+		}
+	}
+	return true
+}
+
+func (c *bootstrapCommand) pause() {
+	select {
+	case <-c.ctx.Done():
+	case <-time.After(500 * time.Millisecond):
+	}
+}
+
+// compare is the end.
+func (c *bootstrapCommand) compare() (string, error) {
+	two, three := c.stages[1], c.stages[2]
+	own, err := fileSum(c.self)
+	if err != nil {
+		return "", err
+	}
+	said := "stage 2 = stage 3, bit for bit"
+	if two.Slug != three.Slug {
+		differ, err := c.differences(two.Slug, three.Slug)
+		if err != nil {
+			return "", err
+		}
+		return "", fmt.Errorf("stage 2 and stage 3 differ in:\n%s", differ)
+	}
+	if c.stages[0].Slug == two.Slug {
+		said = "stage 1 = " + said
+	}
+	if own == three.Binary {
+		said += "\nthe seed's own program, built on the host, is the same"
+	} else {
+		said += fmt.Sprintf("\nthe seed's own program is another: %s", own)
+	}
+	if flags, _ := c.hoist("config:get", "GOFLAGS", "-a", c.app); flags == "-a" {
+		if _, err := c.hoist("config:unset", "GOFLAGS", "-a", c.app); err != nil {
+			return "", err
+		}
+		time.Sleep(hoist.ResyncInterval)
+		if err := c.settle("", true); err != nil {
+			return "", err
+		}
+	}
+	return said, nil
+}
+
+func fileSum(path string) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	sum := sha256.New()
+	_, err = io.Copy(sum, f)
+	return hex.EncodeToString(sum.Sum(nil)), err
+}
+
+// binary is the SHA-256 of bin/hoist in a slug.
+func (c *bootstrapCommand) binary(slug string) (string, error) {
+	cmd := exec.CommandContext(c.ctx, "unsquashfs", "-cat", c.settings.SystemSlug(slug), "bin/hoist")
+	sum := sha256.New()
+	var errs bytes.Buffer
+	cmd.Stdout, cmd.Stderr = sum, &errs
+	if err := cmd.Run(); err != nil {
+		return "", fmt.Errorf("%w: %s", err, errs.String())
+	}
+	return hex.EncodeToString(sum.Sum(nil)), nil
+}
+
+// differences names the files in which two slugs differ.
+func (c *bootstrapCommand) differences(a, b string) (string, error) {
+	dir, err := os.MkdirTemp("", "hoist-compare")
+	if err != nil {
+		return "", err
+	}
+	defer os.RemoveAll(dir)
+	for name, slug := range map[string]string{"stage2": a, "stage3": b} {
+		if _, err := c.exec("unsquashfs", "-q", "-n", "-d", filepath.Join(dir, name), c.settings.SystemSlug(slug)); err != nil {
+			return "", err
+		}
+	}
+	cmd := exec.CommandContext(c.ctx, "diff", "-rq", "stage2", "stage3")
+	cmd.Dir = dir
+	out, _ := cmd.Output() // 1 means that they differ
+	if len(out) == 0 {
+		return "nothing but the order or the times of files", nil
+	}
+	return strings.TrimSpace(string(out)), nil
+}
+
+type builtStage struct {
+	ID     string `json:"id"`
+	Status string `json:"status"`
+	Source struct {
+		Version string `json:"version"`
+	} `json:"source_blob"`
+	Slug    struct{ ID string } `json:"slug"`
+	Release struct{ ID string } `json:"release"`
+	Created time.Time           `json:"created_at"`
+}
+
+func (c *bootstrapCommand) newestBuild() (newest builtStage, err error) {
+	var list []builtStage
+	err = c.api(http.MethodGet, "/apps/hoist/builds", nil, &list)
+	for _, b := range list {
+		if b.Created.After(newest.Created) {
+			newest = b
+		}
+	}
+	return newest, err
+}
+
+// rebuild has the platform compile the commit again: what git has already
+// cannot be pushed.
+func (c *bootstrapCommand) rebuild() error {
+	var source struct {
+		Blob struct {
+			Get string `json:"get_url"`
+			Put string `json:"put_url"`
+		} `json:"source_blob"`
+	}
+	if err := c.api(http.MethodPost, "/apps/hoist/sources", nil, &source); err != nil {
+		return err
+	}
+	var archive bytes.Buffer
+	cmd := exec.CommandContext(c.ctx, "git", "-C", c.work(), "archive", "--format=tar.gz", c.commit)
+	cmd.Stdout = &archive
+	if err := cmd.Run(); err != nil {
+		return fmt.Errorf("git archive: %w", err)
+	}
+	if err := c.request(http.MethodPut, source.Blob.Put, &archive, nil); err != nil {
+		return err
+	}
+	var build builtStage
+	if err := c.api(http.MethodPost, "/apps/hoist/builds", map[string]any{
+		"source_blob": map[string]string{"url": source.Blob.Get, "version": c.commit}}, &build); err != nil {
+		return err
+	}
+	for shown := false; ; {
+		// The output breaks off when the api or the router that passes it on is
+		// replaced meanwhile; the build goes on, and says itself how it ended.
+		if !shown {
+			if err := c.show("", c.self, "builds:output", build.ID, "-a", c.app); err != nil {
+				fmt.Fprintln(c.out, "       the output broke off; the build goes on")
+			} else {
+				shown = true
+			}
+		}
+		if err := c.api(http.MethodGet, "/apps/hoist/builds/"+build.ID, nil, &build); err != nil {
+			return err
+		}
+		switch build.Status {
+		case "succeeded":
+			return nil
+		case "failed":
+			return fmt.Errorf("build %s failed; `hoist builds:output %[1]s -a hoist` shows why", build.ID)
+		}
+		select {
+		case <-c.ctx.Done():
+			return c.ctx.Err()
+		case <-time.After(time.Second):
+		}
+	}
+}
