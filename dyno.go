@@ -66,6 +66,14 @@ const (
 // worker between it and its client was killed.
 const ReasonClientLost = "the connection to its client was lost"
 
+// ReasonExitUnknown is the reason of a dyno that ended while no runtime watched it; then
+// its exit code is ExitUnknown.
+const ReasonExitUnknown = "it ended while no runtime watched, so its exit status is not known"
+
+// ExitUnknown is the exit code of a dyno whose own could not be learned: that of a killed one,
+// as every client understands it.
+const ExitUnknown = 128 + 9
+
 // DynoWant is what should become of a dyno.
 type DynoWant string
 

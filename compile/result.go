@@ -33,7 +33,7 @@ func (j *job) result(ctx context.Context, d hoist.Dyno, took time.Duration) (slu
 		return r, &rejected{reason: err.Error()}
 	case r.Error != "":
 		return r, &rejected{reason: clip(r.Error), buildpack: clip(r.Buildpack)}
-	case d.ExitCode == nil || *d.ExitCode < 0:
+	case d.ExitCode == nil || d.Reason == hoist.ReasonExitUnknown:
 		return r, errMachine
 	case *d.ExitCode != 0:
 		return r, j.withoutResult(d, took)
@@ -46,7 +46,7 @@ func (j *job) withoutResult(d hoist.Dyno, took time.Duration) error {
 	switch {
 	case took >= j.settings.Timeout-time.Second:
 		return &rejected{reason: fmt.Sprintf("The compilation took longer than %s and was stopped.", j.settings.Timeout)}
-	case d.ExitCode == nil || *d.ExitCode < 0:
+	case d.ExitCode == nil || d.Reason == hoist.ReasonExitUnknown:
 		return fmt.Errorf("%w: %s", errMachine, d.Reason)
 	case d.Reason != "":
 		return &rejected{reason: fmt.Sprintf("The build ended with exit status %d: %s.", *d.ExitCode, d.Reason)}

@@ -128,7 +128,7 @@ func routeTo(link string) (to netip.Prefix, err error) {
 	} else if err != nil {
 		return to, fmt.Errorf("oci: interface %s: %w", link, err)
 	}
-	routes, err := netlink.RouteList(l, netlink.FAMILY_V4)
+	routes, err := dump(func() ([]netlink.Route, error) { return netlink.RouteList(l, netlink.FAMILY_V4) })
 	if err != nil {
 		return to, fmt.Errorf("oci: list routes: %w", err)
 	}

@@ -183,8 +183,6 @@ func (e *Engine) adopt(dir string, r record) (*container, error) {
 
 // free removes all that a container has, however far it got. It can be repeated.
 func (e *Engine) free(c *container) error {
-	ctx, cancel := cleanupContext()
-	defer cancel()
 	if c.gate != nil {
 		c.gate.close()
 	}
@@ -201,10 +199,10 @@ func (e *Engine) free(c *container) error {
 		c.stream.shut()
 	}
 	left := e.cgroups.pids(c.name)
-	if err := e.runtime.delete(ctx, c.name); err != nil {
+	if err := e.cgroups.remove(c.name); err != nil {
 		return err
 	}
-	if err := e.cgroups.remove(c.name); err != nil {
+	if err := e.runtime.forget(c.name); err != nil {
 		return err
 	}
 	for _, pid := range left { // of a runtime that was killed half-way; else no child of ours

@@ -36,9 +36,9 @@ func newNetwork(prefix netip.Prefix, ifaces string) (*network, error) {
 	}
 	n := &network{prefix: prefix, gateway: prefix.Addr().Next(), ifaces: ifaces, mtu: 1500, used: map[netip.Addr]bool{}}
 	n.last = n.gateway
-	links, err := netlink.LinkList()
+	links, err := listLinks()
 	if err != nil {
-		return nil, fmt.Errorf("oci: list interfaces: %w", err)
+		return nil, err
 	}
 	routes, err := defaultRoutes()
 	if err != nil {
@@ -54,8 +54,28 @@ func newNetwork(prefix netip.Prefix, ifaces string) (*network, error) {
 	return n, nil
 }
 
+// dump asks the kernel for a list: again, if that changed meanwhile and may have holes.
+func dump[T any](list func() ([]T, error)) (all []T, err error) {
+	for range 50 {
+		if all, err = list(); !errors.Is(err, netlink.ErrDumpInterrupted) {
+			break
+		}
+	}
+	return all, err
+}
+
+func listLinks() ([]netlink.Link, error) {
+	links, err := dump(netlink.LinkList)
+	if err != nil {
+		return nil, fmt.Errorf("oci: list interfaces: %w", err)
+	}
+	return links, nil
+}
+
 func defaultRoutes() ([]netlink.Route, error) {
-	routes, err := netlink.RouteListFiltered(netlink.FAMILY_V4, &netlink.Route{Dst: nil}, netlink.RT_FILTER_DST)
+	routes, err := dump(func() ([]netlink.Route, error) {
+		return netlink.RouteListFiltered(netlink.FAMILY_V4, &netlink.Route{Dst: nil}, netlink.RT_FILTER_DST)
+	})
 	if err != nil {
 		return nil, fmt.Errorf("oci: list routes: %w", err)
 	}
@@ -229,9 +249,9 @@ func (n *network) configure(ns netns.NsHandle, ip netip.Addr) error {
 
 // links returns the names of the interfaces that are ours.
 func (n *network) links() ([]string, error) {
-	all, err := netlink.LinkList()
+	all, err := listLinks()
 	if err != nil {
-		return nil, fmt.Errorf("oci: list interfaces: %w", err)
+		return nil, err
 	}
 	var names []string
 	for _, l := range all {

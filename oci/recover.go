@@ -8,8 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"time"
 
+	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 )
 
@@ -50,11 +50,13 @@ func (e *Engine) recover() error {
 	if err := e.firewall.install(egress); err != nil {
 		return err
 	}
+	var all errgroup.Group
 	for _, c := range half {
 		e.log.Info("removing what is left of a container", "container", c.name)
-		if err := e.free(c); err != nil {
-			return err
-		}
+		all.Go(func() error { return e.free(c) })
+	}
+	if err := all.Wait(); err != nil {
+		return err
 	}
 	return e.network.removeLinks()
 }
@@ -125,9 +127,4 @@ func (e *Engine) Teardown(ctx context.Context) error {
 	e.mounted = false
 	errs = append(errs, os.Remove(e.mnt), os.Remove(e.nameLock()), e.Close())
 	return errors.Join(errs...)
-}
-
-// cleanupContext bounds what must be done even if the caller has given up.
-func cleanupContext() (context.Context, context.CancelFunc) {
-	return context.WithTimeout(context.Background(), 30*time.Second)
 }

@@ -3,7 +3,6 @@ package oci
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -101,20 +100,11 @@ func reapStray(pidFile string) {
 	}
 }
 
-// delete kills the container if it runs and removes all the runtime made for it.
-func (r *ociRuntime) delete(ctx context.Context, id string) error {
-	if _, err := os.Stat(filepath.Join(r.root, id)); errors.Is(err, os.ErrNotExist) {
-		return nil
-	}
-	r.slot <- struct{}{}
-	out, err := r.command(ctx, "delete", "--force", id).CombinedOutput()
-	<-r.slot
-	if err == nil {
-		return nil
-	}
-	// State torn by a power cut cannot be deleted by the runtime itself.
-	if rmErr := os.RemoveAll(filepath.Join(r.root, id)); rmErr != nil {
-		return errors.Join(fmt.Errorf("oci: %s delete: %w: %s", r.name, err, bytes.TrimSpace(out)), rmErr)
+// forget removes what the runtime noted of a container that has no process and no control
+// group any more. `delete` would do no more, for the price of a process.
+func (r *ociRuntime) forget(name string) error {
+	if err := os.RemoveAll(filepath.Join(r.root, name)); err != nil {
+		return fmt.Errorf("oci: %w", err)
 	}
 	return nil
 }

@@ -64,7 +64,7 @@ func runtimeProcess() int {
 	}
 	defer engine.Close()
 	err = runtime.New(runtime.Config{
-		Dir: os.Getenv("DIR"), Memory: 8 << 30, Drain: 100 * time.Millisecond, StopGrace: 5 * time.Second,
+		Dir: os.Getenv("DIR"), Memory: 64 << 30, Drain: 100 * time.Millisecond, StopGrace: 5 * time.Second,
 		AttachTimeout: 10 * time.Second, Backoff: 50 * time.Millisecond, LostAfter: time.Minute, MemoryInterval: 500 * time.Millisecond,
 	}, db, bus, blobs, engine, log).Run(ctx)
 	if err != nil {

@@ -1,6 +1,7 @@
 package runtime
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -195,6 +196,13 @@ func (s *supervisor) crashed(ctx context.Context, reason string) {
 	}
 	d := &s.dyno
 	from := d.State
+	if s.endedUnwatched() {
+		s.noteExit()
+		s.say(fmt.Sprintf("State changed from %s to starting", from))
+		s.to(ctx, hoist.DynoStarting)
+		s.remove(ctx)
+		return
+	}
 	if d.State == hoist.DynoUp && time.Since(d.StateAt) >= provenUp {
 		d.Restarts = 0
 	}
@@ -205,6 +213,20 @@ func (s *supervisor) crashed(ctx context.Context, reason string) {
 	s.say(fmt.Sprintf("State changed from %s to crashed", from))
 	s.to(ctx, hoist.DynoCrashed)
 	s.remove(ctx)
+}
+
+// endedUnwatched reports whether nobody can say how the process ended. Then most likely
+// it ended because its runtime or its machine did, which is no crash of the app's.
+func (s *supervisor) endedUnwatched() bool {
+	if s.proc == nil {
+		return false
+	}
+	select {
+	case <-s.proc.ended:
+		return s.proc.exit.Code < 0 && !s.proc.exit.OOM && !s.proc.exit.TimedOut
+	default:
+		return false
+	}
 }
 
 // ended is the end of a dyno that shall not run any more.
@@ -250,6 +272,11 @@ func (s *supervisor) noteExit() {
 	case exit.DiskFull:
 		s.say("Error: its disk is full; files beyond the dyno's size were not written")
 		s.dyno.Reason = "its disk is full"
+	}
+	if exit.Code < 0 {
+		exit.Code = hoist.ExitUnknown
+		s.dyno.Reason = cmp.Or(s.dyno.Reason, hoist.ReasonExitUnknown)
+		s.say("Error: " + hoist.ReasonExitUnknown)
 	}
 	s.dyno.ExitCode = &exit.Code
 	s.say(fmt.Sprintf("Process exited with status %d", exit.Code))
