@@ -3,7 +3,10 @@ package seed
 import (
 	"bytes"
 	"context"
+	"errors"
+	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"time"
 )
@@ -25,6 +28,9 @@ func ShowLog(ctx context.Context, s Settings, w io.Writer, component string, lin
 		text = append(text, part...)
 	}
 	f, err := os.Open(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("There is no %s. In the foreground the seed writes its log to the terminal, under systemd to the journal: journalctl -u %s", name, s.unit())
+	}
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,151 @@
+package e2e
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/hoist-sh/hoist/blob"
+	"github.com/hoist-sh/hoist/nats"
+)
+
+// One part of the ground is missing for good, or a slug is damaged: the rest serves, and
+// `hoist seed status` says what is missing and why. (The database: TestOutOfBand.)
+func TestMissingParts(t *testing.T) {
+	log := slog.New(slog.NewTextHandler(io.Discard, nil))
+	server, err := nats.StartServer(nats.Config{Dir: t.TempDir(), Addr: "127.0.0.1:0", Users: map[string]string{"seed": "secret"}, Log: log})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer server.Close()
+	busHost := strings.TrimPrefix(server.URL("seed"), "nats://seed:secret@")
+	bus := newWire(t, busHost)
+	w := newFaultWorld(t, 2, "NATS_URL=nats://seed:secret@"+bus.addr())
+	says := func(t *testing.T, lines ...string) {
+		t.Helper()
+		if err := eventually(45*time.Second, func() error {
+			out, err := w.hoist("seed", "status")
+			for _, want := range lines {
+				if err == nil && !has(out, want) {
+					err = fmt.Errorf("status does not say %q:\n%s", want, out)
+				}
+			}
+			return err
+		}); err != nil {
+			t.Error(err)
+		}
+	}
+	scales := func(t *testing.T, a *faultApp) {
+		t.Helper()
+		if err := errors.Join(a.scale("web", 3-a.webs()), eventually(30*time.Second, a.serving)); err != nil {
+			t.Error(err)
+		}
+	}
+	ready := func() error {
+		st, err := w.status()
+		if err == nil && !st.Ready {
+			err = fmt.Errorf("waits for %v", st.WaitsFor)
+		}
+		return err
+	}
+
+	t.Run("bus", func(t *testing.T) {
+		bus.set(wireCut)
+		says(t, "logs waiting waits for the bus (it does not answer)", "router up without the bus (it does not answer): it reads the routes every 3 s",
+			"runtime up without the bus")
+		scales(t, w.apps[0])
+		bus.set(wireWhole)
+		if err := eventually(30*time.Second, ready); err != nil {
+			t.Error(err)
+		}
+	})
+
+	blobs := w.ownBlobs(t)
+	t.Run("blobs", func(t *testing.T) {
+		blobs.set(wireCut)
+		says(t, "compile waiting waits for the blobs (", "runtime up without the blobs (", "api up without the blobs (", "those on local disk are started")
+		scales(t, w.apps[0])
+	})
+	t.Run("a damaged slug", func(t *testing.T) {
+		app := w.apps[1]
+		var slug []struct{ ID string }
+		if err := w.query(&slug, `SELECT r.slug_id AS id FROM apps a JOIN releases r ON r.id = a.current_release_id WHERE a.name = $1`, app.Name); err != nil || len(slug) != 1 {
+			t.Fatal(slug, err)
+		}
+		file := filepath.Join(w.Dir, "runtime/slugs", slug[0].ID+".squashfs")
+		if err := errors.Join(os.Remove(file), os.WriteFile(file, []byte("rust"), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.call("DELETE", "/apps/"+app.Name+"/dynos", w.Token, nil, nil); err != nil {
+			t.Fatal(err)
+		}
+		says(t, app.Name+" web.1: R99 (Platform error): its slug on this machine was damaged; it is fetched again")
+		if err := w.apps[0].serving(); err != nil {
+			t.Error(err)
+		}
+		blobs.set(wireWhole)
+		if err := eventually(time.Minute, app.serving); err != nil {
+			t.Error(err)
+		}
+		if err := eventually(time.Minute, ready); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// has reports whether the words of want follow each other in a line of text, with others between
+// the columns of a table.
+func has(text, want string) bool {
+	for line := range strings.Lines(text) {
+		rest, found := line, true
+		for _, word := range strings.Fields(want) {
+			i := strings.Index(rest, word)
+			if i < 0 {
+				found = false
+				break
+			}
+			rest = rest[i+len(word):]
+		}
+		if found {
+			return true
+		}
+	}
+	return false
+}
+
+// ownBlobs starts the seed again with its blobs in a store outside it, behind a wire.
+func (w *faultWorld) ownBlobs(t *testing.T) *wire {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(w.Dir, "seed.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var state struct{ Secrets map[string]string }
+	if err := json.Unmarshal(text, &state); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.hoist("seed", "stop"); err != nil {
+		t.Fatal(err)
+	}
+	files, err := blob.NewFiles(filepath.Join(w.Dir, "blobs"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	secret := state.Secrets["api/blobs"]
+	store := httptest.NewServer(blob.NewServer(files, blob.Users(map[string]string{"api": secret}), slog.New(slog.NewTextHandler(io.Discard, nil))))
+	t.Cleanup(store.Close)
+	between := newWire(t, strings.TrimPrefix(store.URL, "http://"))
+	w.settings = append(w.settings, fmt.Sprintf("BLOB_URL=hoist://api:%s@%s", secret, between.addr()))
+	if err := w.start(); err != nil {
+		t.Fatal(err)
+	}
+	return between
+}
