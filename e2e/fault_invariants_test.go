@@ -209,8 +209,13 @@ func directories(dir string) (names []string) {
 
 // containerName is what the control group and the OCI runtime's state of a dyno are called.
 func (w *faultWorld) containerName(id string) string {
+	return startedAs(filepath.Join(w.Dir, "runtime/engine"), id)
+}
+
+// startedAs is the name of a container of an engine for the kernel and the OCI runtime.
+func startedAs(engine, id string) string {
 	var record struct{ Name string }
-	data, err := os.ReadFile(filepath.Join(w.Dir, "runtime/engine/containers", id, "container.json"))
+	data, err := os.ReadFile(filepath.Join(engine, "containers", id, "container.json"))
 	if err != nil || json.Unmarshal(data, &record) != nil {
 		return id
 	}

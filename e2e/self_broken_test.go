@@ -14,7 +14,7 @@ import (
 // own, do no harm: they are given up with the reason in the push's output, the
 // platform goes on with the last good one, and who uses it sees nothing.
 func TestSelfBrokenReleases(t *testing.T) {
-	w := onItself(t, 3, "HOIST_STOP_GRACE=90s")
+	w := onItself(t, 3, "HOIST_STOP_GRACE=60s")
 	w.invariants(t)
 	broken := sabotages(t)
 	for i, s := range broken {
@@ -33,12 +33,12 @@ func TestSelfBrokenReleases(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := w.startClient(t)
+	c := w.startClient(t, 25*time.Second)
 	out, err := w.pushProgram(goodProgram(t, 1), nil)
 	if err != nil || !saysItRuns(out, version) {
 		t.Errorf("a good push after the broken ones: %v\n%s", err, out)
 	}
-	if err := w.awaitSettled(4*time.Minute, version); err != nil {
+	if err := w.awaitSettled(time.Minute, version); err != nil {
 		t.Error(err)
 	}
 	c.mustBeWhole(t)
@@ -63,7 +63,7 @@ func (w *selfWorld) breakOff(t *testing.T, s sabotage, program string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := w.startClient(t)
+	c := w.startClient(t, 25*time.Second)
 	begun := time.Now()
 	out, err := w.pushProgram(program, nil)
 	t.Logf("the push took %s and said, with %v:\n%s", time.Since(begun).Round(100*time.Millisecond), err, out)

@@ -14,10 +14,6 @@ import (
 	"github.com/coder/websocket"
 )
 
-// session is how long a WebSocket stays open, and how long an attached run
-// counts; then the next begins.
-const session = 60 * time.Second
-
 // selfClient uses the platform in all ways at once, and notes every failure.
 type selfClient struct {
 	w    *selfWorld
@@ -26,6 +22,10 @@ type selfClient struct {
 	done chan struct{}
 	wg   sync.WaitGroup
 
+	// session is how long a WebSocket stays open, and how long an attached run
+	// counts; then the next begins.
+	session time.Duration
+
 	mu                              sync.Mutex
 	bad                             []string
 	pushes, runs, sockets, messages int
@@ -33,7 +33,7 @@ type selfClient struct {
 
 // startClient begins to use the platform: requests to all apps, pushes of the
 // first, WebSockets and attached runs of the second, a log tail of the third.
-func (w *selfWorld) startClient(t *testing.T) *selfClient {
+func (w *selfWorld) startClient(t *testing.T, session time.Duration) *selfClient {
 	t.Helper()
 	tailed := w.apps[2]
 	if err := tailed.scale("worker", 1); err != nil {
@@ -48,7 +48,7 @@ func (w *selfWorld) startClient(t *testing.T) *selfClient {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	c := &selfClient{w: w, http: startLoad(w.faultWorld, w.apps), tail: tailed.startTail(t), done: make(chan struct{})}
+	c := &selfClient{w: w, http: startLoad(w.faultWorld, w.apps), tail: tailed.startTail(t), done: make(chan struct{}), session: session}
 	c.wg.Go(c.push)
 	c.wg.Go(c.speak)
 	c.wg.Go(c.run)
@@ -98,10 +98,10 @@ func (c *selfClient) push() {
 
 // run counts in attached dynos.
 func (c *selfClient) run() {
-	const steps = int(session / (200 * time.Millisecond))
+	steps := int(c.session / (200 * time.Millisecond))
 	for !c.stopped() {
 		begun := time.Now()
-		ctx, cancel := context.WithTimeout(context.Background(), session+2*time.Minute)
+		ctx, cancel := context.WithTimeout(context.Background(), c.session+2*time.Minute)
 		out, err := c.w.apps[1].cli(ctx, "run", fmt.Sprintf("i=0; while [ $i -lt %d ]; do i=$((i+1)); echo at $i; sleep 0.2; done; exit 7", steps)).CombinedOutput()
 		cancel()
 		c.note(&c.runs, "run", ranWhole(string(out), err, steps, begun))
@@ -150,7 +150,7 @@ func (c *selfClient) speak() {
 }
 
 func (c *selfClient) socket() (n int, err error) {
-	ctx, cancel := context.WithTimeout(context.Background(), session+time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), c.session+time.Minute)
 	defer cancel()
 	begun := time.Now()
 	conn, _, err := websocket.Dial(ctx, fmt.Sprintf("ws://127.0.0.1:%d/", c.w.HTTP),
@@ -159,7 +159,7 @@ func (c *selfClient) socket() (n int, err error) {
 		return 0, err
 	}
 	defer conn.CloseNow()
-	for time.Since(begun) < session && !c.stopped() {
+	for time.Since(begun) < c.session && !c.stopped() {
 		n++
 		text := fmt.Sprint("message ", n)
 		sent, cancel := context.WithTimeout(ctx, 15*time.Second)

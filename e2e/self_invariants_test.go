@@ -93,26 +93,35 @@ func (w *selfWorld) nothingLeft() error {
 	}
 	slices.Sort(all)
 	slices.Sort(people)
-	var containers, states []string
-	prefixes := []string{}
+	var containers, states, names, prefixes []string
+	spares := 0
 	for name, dir := range w.engines() {
-		containers = append(containers, directories(filepath.Join(dir, "containers"))...)
-		states = append(states, directories(filepath.Join(dir, "run"))...)
 		prefixes = append(prefixes, oci.InterfacePrefix(name))
+		waiting := directories(filepath.Join(dir, "spares"))
+		there := directories(filepath.Join(dir, "containers"))
+		spares, names = spares+len(waiting), append(names, waiting...)
+		for _, id := range there {
+			names = append(names, startedAs(dir, id))
+		}
+		containers = append(containers, there...)
+		states = append(states, directories(filepath.Join(dir, "run"))...)
 	}
-	groups := w.selfCgroups()
 	var grouped []string
-	for _, g := range groups {
-		if id := filepath.Base(g); uuid.MatchString(id) {
-			grouped = append(grouped, id)
+	for _, g := range w.selfCgroups() {
+		if name := filepath.Base(g); uuid.MatchString(name) {
+			grouped = append(grouped, name)
 			if procs, _ := os.ReadFile(filepath.Join(g, "cgroup.procs")); len(procs) == 0 {
-				return fmt.Errorf("container %s has no process", id)
+				return fmt.Errorf("container %s has no process", name)
 			}
 		}
 	}
-	for what, there := range map[string][]string{"containers": containers, "OCI runtime states": states, "cgroups": grouped} {
-		if slices.Sort(there); !slices.Equal(there, all) {
-			return fmt.Errorf("%s are %v, dynos are %v", what, there, all)
+	slices.Sort(names)
+	for _, c := range []struct {
+		what        string
+		there, want []string
+	}{{"containers", containers, all}, {"OCI runtime states", states, names}, {"cgroups", grouped, names}} {
+		if slices.Sort(c.there); !slices.Equal(c.there, c.want) {
+			return fmt.Errorf("%s are %v, not %v", c.what, c.there, c.want)
 		}
 	}
 	links, err := netlink.LinkList()
@@ -125,13 +134,14 @@ func (w *selfWorld) nothingLeft() error {
 			n++
 		}
 	}
-	if n != len(people) {
-		return fmt.Errorf("%d interfaces for %d dynos", n, len(people))
+	if n != len(people)+spares {
+		return fmt.Errorf("%d interfaces for %d dynos and %d spare containers", n, len(people), spares)
 	}
 	return w.loopsOf(all)
 }
 
-var uuid = regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
+// uuid is in the names of containers.
+var uuid = regexp.MustCompile(`[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
 
 // selfCgroups are all control groups of the platform's containers in one
 // hierarchy, those within others too, the innermost last.

@@ -100,8 +100,9 @@ func (w *selfWorld) awaitScaled(want map[string]int) error {
 		}
 		there := map[string]int{}
 		for _, d := range st.System.Dynos {
-			name, _, _ := strings.Cut(d.Name, ".")
-			there[name]++
+			if name, _, _ := strings.Cut(d.Name, "."); d.State == string(hoist.DynoUp) || name == "runtime" {
+				there[name]++
+			}
 		}
 		for name, n := range want {
 			if there[name] != n {

@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -147,16 +146,19 @@ func (w *selfWorld) must(t *testing.T, args ...string) string {
 	return string(out)
 }
 
-func (w *selfWorld) status() (st seed.Status, err error) {
-	out, err := w.hoist("seed", "status", "--json")
-	if err == nil {
-		err = json.Unmarshal([]byte(out), &st)
+// status asks the seed, without the program in between.
+func (w *selfWorld) status() (seed.Status, error) {
+	settings, err := seed.Saved(w.Dir)
+	if err != nil {
+		return seed.Status{}, err
 	}
-	return st, err
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	return seed.AskStatus(ctx, settings)
 }
 
 // awaitSettled waits until dynos of one release, not before the given one, do
-// all the platform's work, and nothing else does.
+// all the platform's work, and nothing else does but finish what it had begun.
 func (w *selfWorld) awaitSettled(limit time.Duration, version int) error {
 	return eventually(limit, func() error { return w.settled(version) })
 }
@@ -183,6 +185,9 @@ func (w *selfWorld) settled(version int) error {
 		}
 	}
 	for _, d := range y.Dynos {
+		if d.State == string(hoist.DynoStopping) {
+			continue // what is under way there may finish
+		}
 		if d.Version != y.Version || d.State != string(hoist.DynoUp) {
 			return fmt.Errorf("v%d shall run: %s", y.Version, showDynos(y))
 		}

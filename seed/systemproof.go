@@ -97,6 +97,7 @@ func (y *system) proveWith() error {
 func (y *system) prove(ctx context.Context, there bool) {
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
+	want := y.state.wanted()
 	registered, err := y.seed.db.Registrations(ctx)
 	if err != nil || !there {
 		for _, d := range y.dynos {
@@ -112,7 +113,8 @@ func (y *system) prove(ctx context.Context, there bool) {
 			continue
 		}
 		if y.state.Proven[d.ID] {
-			if time.Since(d.since) > time.Minute {
+			// Only the wanted release's: what the old one's are is no excuse for new ones.
+			if want != nil && d.ReleaseID == want.code().ReleaseID && time.Since(d.since) > time.Minute {
 				y.crashes[d.Type] = 0
 			}
 			continue
