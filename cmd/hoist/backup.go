@@ -98,9 +98,6 @@ func (c *backupCommand) run(cmd *cobra.Command, args []string) error {
 	if err != nil {
 		return err
 	}
-	if !seed.Running(settings) && (settings.DatabaseURL == "" || settings.BlobURL == "") {
-		return fmt.Errorf("The platform in %s does not run, so its database cannot be read. Start it first: hoist seed --daemon --data %s", settings.DataDir, settings.DataDir)
-	}
 	source, done, err := openSource(cmd.Context(), settings)
 	if err != nil {
 		return err
@@ -175,7 +172,31 @@ func openSource(ctx context.Context, s seed.Settings) (source backup.Source, don
 		return source, nil, err
 	}
 	source.DB = db
+	if err := awaitDatabase(ctx, db, s); err != nil {
+		db.Close()
+		return source, nil, err
+	}
 	return source, db.Close, nil
+}
+
+// databaseWithin is how long a backup waits for the database, as the seed may be
+// starting or being replaced.
+const databaseWithin = 10 * time.Second
+
+func awaitDatabase(ctx context.Context, db *postgres.DB, s seed.Settings) error {
+	for begun := time.Now(); ; {
+		err := db.Ping(ctx)
+		switch {
+		case err == nil, ctx.Err() != nil:
+			return err
+		case time.Since(begun) < databaseWithin:
+			time.Sleep(200 * time.Millisecond)
+		case s.DatabaseURL == "" && !seed.Running(s):
+			return fmt.Errorf("The platform in %s does not run, so its database cannot be read. Start it first: hoist seed --daemon --data %s", s.DataDir, s.DataDir)
+		default:
+			return fmt.Errorf("The database does not answer: %w", err)
+		}
+	}
 }
 
 // say tells what a backup holds.
