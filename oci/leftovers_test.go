@@ -2,6 +2,7 @@ package oci_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -91,6 +92,9 @@ func TestTeardownLeavesNothing(t *testing.T) {
 func links(t testing.TB, name string) []string {
 	t.Helper()
 	all, err := netlink.LinkList()
+	for errors.Is(err, netlink.ErrDumpInterrupted) {
+		all, err = netlink.LinkList()
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
