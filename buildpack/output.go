@@ -2,32 +2,99 @@ package buildpack
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"strings"
 	"sync"
+	"time"
 )
 
 // Output prints a build the way Heroku does: steps behind arrows, all else
 // indented by seven columns. It may be used by several goroutines.
 type Output struct {
-	mu sync.Mutex
-	w  io.Writer
+	mu      sync.Mutex
+	w       io.Writer
+	open    bool      // the last line has no end yet
+	cut     bool      // Begin's line was ended by Watch
+	spoke   time.Time // when something was said last
+	step    string    // the last one
+	stepped time.Time // when it began
 }
 
 // NewOutput returns an Output that writes to w.
-func NewOutput(w io.Writer) *Output { return &Output{w: w} }
+func NewOutput(w io.Writer) *Output {
+	now := time.Now()
+	return &Output{w: w, spoke: now, stepped: now, step: "the build"}
+}
+
+// Watch says what is still running whenever nothing was said for the time given,
+// until ctx ends: who waits sees that it goes on.
+func (o *Output) Watch(ctx context.Context, every time.Duration) {
+	tick := time.NewTicker(min(every/4, time.Second))
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case now := <-tick.C:
+			o.mu.Lock()
+			if now.Sub(o.spoke) >= every {
+				o.remind(now)
+			}
+			o.mu.Unlock()
+		}
+	}
+}
+
+func (o *Output) remind(now time.Time) {
+	if o.open {
+		io.WriteString(o.w, "\n")
+		o.cut = true
+	}
+	fmt.Fprintf(o.w, indent+"still running: %s (%s)\n", o.step, now.Sub(o.stepped).Round(time.Second))
+	o.open, o.spoke = false, now
+}
 
 const indent = "       "
 
 // Step starts a new step: "-----> Compiling".
-func (o *Output) Step(format string, args ...any) { o.print("-----> ", format+"\n", args) }
+func (o *Output) Step(format string, args ...any) {
+	o.begins(format, args)
+	o.print("-----> ", format+"\n", args)
+}
 
 // Begin starts a step whose line End completes: "-----> Compressing...".
-func (o *Output) Begin(format string, args ...any) { o.print("-----> ", format, args) }
+func (o *Output) Begin(format string, args ...any) {
+	o.begins(strings.TrimSuffix(format, "..."), args)
+	o.print("-----> ", format, args)
+}
 
 // End completes the line of Begin.
-func (o *Output) End(format string, args ...any) { o.print("", format+"\n", args) }
+func (o *Output) End(format string, args ...any) {
+	prefix := ""
+	o.mu.Lock()
+	if o.cut {
+		prefix = indent[1:]
+	}
+	o.mu.Unlock()
+	o.print(prefix, format+"\n", args)
+}
+
+// stepKept is how much of a step's text is repeated, in characters.
+const stepKept = 60
+
+func (o *Output) begins(format string, args []any) {
+	text := strings.TrimPrefix(fmt.Sprintf(format, args...), "Running: ")
+	if r := []rune(strings.TrimSuffix(text, ":")); len(r) > stepKept {
+		text = string(r[:stepKept-1]) + "…"
+	} else {
+		text = string(r)
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.step, o.stepped, o.cut = text, time.Now(), false
+}
 
 // Info says something within a step.
 func (o *Output) Info(format string, args ...any) {
@@ -44,14 +111,22 @@ func (o *Output) Warn(format string, args ...any) {
 func (o *Output) print(prefix, format string, args []any) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	fmt.Fprintf(o.w, prefix+format, args...)
+	o.say(fmt.Appendf(nil, prefix+format, args...))
+}
+
+// say writes; o is locked.
+func (o *Output) say(p []byte) (int, error) {
+	if len(p) > 0 {
+		o.open, o.spoke = p[len(p)-1] != '\n', time.Now()
+	}
+	return o.w.Write(p)
 }
 
 // Write passes output of a buildpack through unchanged.
 func (o *Output) Write(p []byte) (int, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.w.Write(p)
+	return o.say(p)
 }
 
 // Indented returns a writer that indents the lines of a command's output.

@@ -1,12 +1,14 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
-	"net/http"
 	"strings"
+	"time"
 
+	"github.com/hoist-sh/hoist"
 	"github.com/spf13/cobra"
 )
 
@@ -120,20 +122,30 @@ func (b *buildsOutputCommand) show(ctx context.Context, args []string) error {
 		}
 		v = newest[0].V
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, v.OutputStreamURL, nil)
-	if err != nil {
-		return err
-	}
-	res, err := b.api.do(req) // without our token: the URL is the secret
-	if err != nil {
-		return err
-	}
-	defer res.Body.Close()
-	if _, err = io.Copy(b.Out, res.Body); err != nil {
-		return err
-	}
-	if err := b.api.get(ctx, b.path("builds", v.ID), &v); err != nil {
-		return err
+	out := follower{to: b.Out}
+	for failures := 0; ; {
+		shown := out.shown
+		err := out.attach(ctx, b.api, v.OutputStreamURL)
+		if err == nil {
+			err = b.api.get(ctx, b.path("builds", v.ID), &v)
+		}
+		if err == nil && v.Status != "pending" {
+			break
+		}
+		if e, ok := hoist.AsError(err); ok && e.Status < 500 || ctx.Err() != nil {
+			return err
+		}
+		if failures++; out.shown > shown {
+			failures = 0
+		}
+		if failures == attachTries {
+			return fmt.Errorf("The output broke off: %w\nSee the rest with: hoist builds:output %s -a %s", cmp.Or(err, io.ErrUnexpectedEOF), v.ID, b.app)
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(attachPause):
+		}
 	}
 	if v.Status == "failed" {
 		return fmt.Errorf("The build failed.")

@@ -62,7 +62,7 @@ func (v *visit) readHead(l *link, up *upload) (*http.Response, *failure) {
 				up.proceed()
 			}
 		case code == http.StatusSwitchingProtocols && v.upgrade != "", code >= 200:
-			l.headDone(v.p.settings.Idle)
+			l.headDone(v.idle())
 			return resp, nil
 		case code == http.StatusSwitchingProtocols:
 			return nil, failBadResponse
@@ -189,7 +189,7 @@ func startUpload(v *visit, l *link) *upload {
 	}
 	// Silence is measured from here on byte by byte; the time to the first
 	// byte of the answer begins when the body is through.
-	l.advance(asking, v.p.settings.Idle)
+	l.advance(asking, v.idle())
 	go func() {
 		defer close(u.finished)
 		if b, ok := v.w.(interface{ BodyBuffered() bool }); !ok || !b.BodyBuffered() {
@@ -246,7 +246,7 @@ func (u *upload) run() {
 		u.l.bw.WriteString("\r\n")
 	}
 	u.writeErr = u.l.bw.Flush()
-	u.l.advance(expecting, u.v.p.settings.FirstByte)
+	u.l.advance(expecting, u.v.firstByte())
 }
 
 func writePiece(b *bufio.Writer, p []byte, chunked bool) error {

@@ -190,7 +190,7 @@ func (v *visit) dial(d *destination) (*link, error) {
 		l, err := b.get(v.p.settings.Connect)
 		if err == nil {
 			v.backend, v.connect = b, time.Since(start)
-			l.begin(now, v.p.settings.FirstByte, v.gone)
+			l.begin(now, v.firstByte(), v.gone)
 			return l, nil
 		}
 		b.inflight.Add(-1)
@@ -204,6 +204,22 @@ func (v *visit) dial(d *destination) (*link, error) {
 		}
 	}
 	return nil, last
+}
+
+// firstByte and idle are how long the backend may be silent before it answers,
+// and either side after it began to.
+func (v *visit) firstByte() time.Duration {
+	if v.dest.service != "" {
+		return v.p.settings.Service
+	}
+	return v.p.settings.FirstByte
+}
+
+func (v *visit) idle() time.Duration {
+	if v.dest.service != "" {
+		return v.p.settings.Service
+	}
+	return v.p.settings.Idle
 }
 
 // choose picks a backend at random: the less busy of two, those that have just

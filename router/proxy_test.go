@@ -446,3 +446,25 @@ func TestARequestIsRetriedOnlyWhereNothingWasSent(t *testing.T) {
 		t.Errorf("the dyno got %d requests for 20", n.Load())
 	}
 }
+
+func TestAPartOfThePlatformMayBeSilentForLong(t *testing.T) {
+	w := newWorld(t, func(c *router.Config) {
+		c.Settings.Idle, c.Settings.FirstByte, c.Settings.Service = 200*time.Millisecond, 200*time.Millisecond, 5*time.Second
+	})
+	pause := 1500 * time.Millisecond
+	addr := serveHTTP(t, func(rw http.ResponseWriter, r *http.Request) {
+		time.Sleep(pause)
+		io.WriteString(rw, "one ")
+		rw.(http.Flusher).Flush()
+		time.Sleep(pause)
+		io.WriteString(rw, "two")
+	})
+	id := hoist.NewID()
+	w.exec(`INSERT INTO components (id, type, address) VALUES ($1, 'logs', $2)`, id, addr)
+	t.Cleanup(func() { w.exec(`DELETE FROM components WHERE id = $1`, id) })
+	w.bus.Ring(hoist.BellComponent, nil)
+	w.eventually(func() bool { return w.backends("logs."+w.domain) == 1 })
+	if resp, body := w.get("logs."+w.domain, "/"); body != "one two" {
+		t.Error(resp.StatusCode, body)
+	}
+}

@@ -12,6 +12,7 @@ type Settings struct {
 	Connect   time.Duration // to a dyno, and trying again where nothing was sent: H19, H21
 	FirstByte time.Duration // from the request's last byte to the response's first: H12
 	Idle      time.Duration // between two bytes, either way, once there was one: H15, H28
+	Service   time.Duration // instead of FirstByte and Idle for parts of the platform, which are silent while a build is
 	Boot      time.Duration // how long requests wait for a starting dyno: H20
 	Platform  time.Duration // how long requests wait for a process of the platform
 	Head      time.Duration // for a request's head to arrive: 408
@@ -25,6 +26,7 @@ func DefaultSettings() Settings {
 		Connect:   5 * time.Second,
 		FirstByte: 30 * time.Second,
 		Idle:      55 * time.Second,
+		Service:   20 * time.Minute,
 		Boot:      75 * time.Second,
 		Platform:  10 * time.Second,
 		Head:      15 * time.Second,
@@ -40,7 +42,7 @@ func SettingsFrom(env func(string) string, drain time.Duration) (Settings, error
 	s := DefaultSettings()
 	s.Drain = cmp.Or(drain, s.Drain)
 	for name, d := range map[string]*time.Duration{
-		"CONNECT": &s.Connect, "FIRST_BYTE": &s.FirstByte, "IDLE": &s.Idle, "BOOT": &s.Boot,
+		"CONNECT": &s.Connect, "FIRST_BYTE": &s.FirstByte, "IDLE": &s.Idle, "SERVICE": &s.Service, "BOOT": &s.Boot,
 		"PLATFORM": &s.Platform, "HEAD": &s.Head, "KEEP_ALIVE": &s.KeepAlive, "DRAIN": &s.Drain,
 	} {
 		name = "HOIST_ROUTER_" + name + "_TIMEOUT"

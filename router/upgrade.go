@@ -36,7 +36,7 @@ func (v *visit) switchProtocols(l *link, resp *http.Response) *failure {
 	}
 	l.raw.SetDeadline(time.Time{})
 	early := io.LimitReader(l.br, int64(l.br.Buffered()))
-	t := &tunnel{idle: v.p.settings.Idle}
+	t := &tunnel{idle: v.idle()}
 	t.active.Store(time.Now().UnixNano())
 	up := make(chan error, 1)
 	go func() {

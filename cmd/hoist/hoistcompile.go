@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"os"
+	"time"
 
 	"github.com/hoist-sh/hoist/buildpack"
 	"github.com/hoist-sh/hoist/buildpack/slug"
@@ -38,6 +39,7 @@ Exit codes: 10 settings, 20 fetching source or buildpack, 30 detection,
 
 func (c *compileHere) run(cmd *cobra.Command, args []string) error {
 	out := buildpack.NewOutput(os.Stdout)
+	go out.Watch(cmd.Context(), 30*time.Second)
 	var err error
 	switch {
 	case len(args) == 0 && slug.IsJob(os.Getenv):
