@@ -120,7 +120,8 @@ const DefaultSize = "Basic"
 type Worker struct {
 	ID       ID
 	Address  string // "ip:port" of its attach listener
-	Memory   int64  // bytes it may give to dynos
+	Memory   int64  // bytes it may give to dynos, with all other workers of its host
+	Host     string // machine it is on; empty: one of its own
 	Draining bool
 	// Probation is that of a worker which has not proven itself: it takes no
 	// dynos, and runs only those whose rows already name it.

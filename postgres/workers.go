@@ -12,9 +12,9 @@ import (
 // be drained: because it says so or because somebody set it.
 func (db *DB) SeeWorker(ctx context.Context, w hoist.Worker) (draining bool, err error) {
 	err = db.Pool.QueryRow(ctx, `
-		INSERT INTO workers AS w (id, address, memory, draining, probation) VALUES ($1, $2, $3, $4, $5)
-		ON CONFLICT (id) DO UPDATE SET address = $2, memory = $3, draining = w.draining OR $4, probation = $5, seen_at = now()
-		RETURNING draining`, w.ID, w.Address, w.Memory, w.Draining, w.Probation).Scan(&draining)
+		INSERT INTO workers AS w (id, address, memory, draining, probation, host) VALUES ($1, $2, $3, $4, $5, $6)
+		ON CONFLICT (id) DO UPDATE SET address = $2, memory = $3, draining = w.draining OR $4, probation = $5, host = $6, seen_at = now()
+		RETURNING draining`, w.ID, w.Address, w.Memory, w.Draining, w.Probation, w.Host).Scan(&draining)
 	return draining, err
 }
 
@@ -22,12 +22,12 @@ func (db *DB) SeeWorker(ctx context.Context, w hoist.Worker) (draining bool, err
 func (db *DB) Workers(ctx context.Context) ([]hoist.Worker, error) { return queryWorkers(ctx, db.Pool) }
 
 func queryWorkers(ctx context.Context, q querier) ([]hoist.Worker, error) {
-	rows, err := q.Query(ctx, `SELECT id, address, memory, draining, probation, seen_at FROM workers ORDER BY id`)
+	rows, err := q.Query(ctx, `SELECT id, address, memory, draining, probation, host, seen_at FROM workers ORDER BY id`)
 	if err != nil {
 		return nil, err
 	}
 	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (w hoist.Worker, err error) {
-		return w, row.Scan(&w.ID, &w.Address, &w.Memory, &w.Draining, &w.Probation, &w.SeenAt)
+		return w, row.Scan(&w.ID, &w.Address, &w.Memory, &w.Draining, &w.Probation, &w.Host, &w.SeenAt)
 	})
 }
 

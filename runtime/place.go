@@ -1,6 +1,7 @@
 package runtime
 
 import (
+	"cmp"
 	"strings"
 	"time"
 
@@ -20,30 +21,26 @@ func place(me hoist.ID, workers []hoist.Worker, placed, waiting []hoist.Dyno, no
 	of := func(w hoist.ID, d hoist.Dyno) group {
 		return group{w, d.AppID, d.ReleaseID, string(d.Kind), d.Type}
 	}
-	free, siblings := map[hoist.ID]int64{}, map[group]int{}
-	for _, w := range workers {
-		if !w.Draining && !w.Probation {
-			free[w.ID] = w.Memory
-		}
-	}
+	m, siblings := newBudget(workers), map[group]int{}
 	put := func(w hoist.ID, d hoist.Dyno) {
-		if _, ok := free[w]; ok {
-			free[w] -= sizeOf(d).Memory
-			siblings[of(w, d)]++
-		}
+		m.put(w, d)
+		siblings[of(w, d)]++
 	}
 	for _, d := range placed {
 		put(d.WorkerID, d)
 	}
 	for _, d := range waiting {
 		best, room := "", false
+		better := func(a, b hoist.ID) bool {
+			x, y := m.free(a), m.free(b)
+			return cmp.Or(cmp.Compare(siblings[of(a, d)], siblings[of(b, d)]), cmp.Compare(y.host, x.host), cmp.Compare(y.worker, x.worker)) < 0
+		}
 		for _, w := range workers {
-			if f, ok := free[w.ID]; !ok || f < sizeOf(d).Memory {
+			if !m.takes(w.ID, d) {
 				continue
 			}
 			room = room || w.ID == me
-			if best == "" || siblings[of(w.ID, d)] < siblings[of(best, d)] ||
-				siblings[of(w.ID, d)] == siblings[of(best, d)] && free[w.ID] > free[best] {
+			if best == "" || better(w.ID, best) {
 				best = w.ID
 			}
 		}

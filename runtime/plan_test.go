@@ -102,6 +102,42 @@ func TestPlace(t *testing.T) {
 	}
 }
 
+func TestWorkersOfOneMachineShareItsMemory(t *testing.T) {
+	now := time.Now()
+	const gib = 1 << 30
+	workers := []hoist.Worker{{ID: "a", Memory: gib, Host: "one"}, {ID: "b", Memory: gib, Host: "one"},
+		{ID: "leaving", Memory: gib, Host: "one", Draining: true}, {ID: "new", Memory: gib, Host: "one", Probation: true}}
+	dyno := func(app, worker string, kind hoist.DynoKind) hoist.Dyno {
+		return hoist.Dyno{ID: app, AppID: app, Type: "web", Kind: kind, Size: "Basic", WorkerID: worker, StateAt: now.Add(-time.Hour)}
+	}
+	const formation, run = hoist.KindFormation, hoist.KindRun
+	for _, c := range []struct {
+		name   string
+		placed []hoist.Dyno
+		room   int // for how many of three more
+	}{
+		{"nothing runs", nil, 2},
+		{"what runs beside counts", []hoist.Dyno{dyno("x", "b", formation)}, 1},
+		{"and fills it", []hoist.Dyno{dyno("x", "b", formation), dyno("y", "b", formation)}, 0},
+		{"what leaves is counted where it goes", []hoist.Dyno{dyno("x", "leaving", formation), dyno("y", "leaving", formation)}, 2},
+		{"a one-off stays where it is", []hoist.Dyno{dyno("x", "leaving", run)}, 1},
+		{"a proof counts", []hoist.Dyno{dyno("x", "new", run)}, 1},
+	} {
+		waiting := []hoist.Dyno{dyno("p", "", formation), dyno("q", "", formation), dyno("r", "", formation)}
+		if took := place("a", workers, c.placed, waiting, now); len(took) != c.room {
+			t.Errorf("%s: took %v, want %d", c.name, took, c.room)
+		}
+	}
+	// Those who are equal share the work.
+	first := dyno("p", "", formation)
+	first.StateAt = now
+	second := dyno("q", "", formation)
+	second.StateAt = now
+	if a, b := place("a", workers, nil, []hoist.Dyno{first, second}, now), place("b", workers, nil, []hoist.Dyno{first, second}, now); len(a) != 1 || len(b) != 1 || a[0] == b[0] {
+		t.Error(a, b)
+	}
+}
+
 func TestBackoffDoublesUpToFiveMinutes(t *testing.T) {
 	for restarts, want := range map[int]time.Duration{0: time.Second, 1: 2 * time.Second, 5: 32 * time.Second, 9: 5 * time.Minute, 1000: 5 * time.Minute} {
 		if got := backoff(time.Second, restarts); got != want {

@@ -27,7 +27,8 @@ import (
 type Config struct {
 	Dir      string         // holds the slugs and the worker's ID; made if missing
 	Listen   string         // where clients of attached dynos come in, ip:port
-	Memory   int64          // bytes that dynos may use
+	Memory   int64          // bytes that dynos may use, with all other workers of the host
+	Host     string         // names the machine; empty: this worker has its memory alone
 	BlobGate netip.AddrPort // where build dynos reach the blob store; optional
 	Slugs    int64          // bytes of slugs kept; default 4 GiB
 
@@ -123,7 +124,7 @@ func (r *Runtime) Run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("runtime: %w", err)
 	}
-	r.worker.Address, r.worker.Memory = listener.Addr().String(), r.cfg.Memory
+	r.worker.Address, r.worker.Memory, r.worker.Host = listener.Addr().String(), r.cfg.Memory, r.cfg.Host
 	r.log.Info("ready", "worker", r.worker.ID, "attach", r.worker.Address, "memory", r.worker.Memory, "containers", len(containers))
 
 	// What runs here ends after ctx when dynos are moved first.

@@ -123,6 +123,20 @@ func TestWorkers(t *testing.T) {
 			t.Errorf("%d and %d", e1.running(), e2.running())
 		}
 	})
+	t.Run("two workers of one machine have its memory once", func(t *testing.T) {
+		e1, e2 := newHostEngine(t), newHostEngine(t)
+		share := func(c *runtime.Config) { c.Host, c.Memory = "machine", 1100<<20 }
+		p.worker(t, e1, share)
+		p.worker(t, e2, share)
+		a := p.app(t)
+		a.deploy(map[string]string{"web": web})
+		a.scale("web", 3)
+		a.becomes("web.1 up, web.2 up, web.3 starting")
+		time.Sleep(2 * time.Second) // also what the best worker did not take
+		if e1.running() != 1 || e2.running() != 1 {
+			t.Errorf("%d and %d of %s", e1.running(), e2.running(), a.live())
+		}
+	})
 	t.Run("without memory for both, the old dyno gives way", func(t *testing.T) {
 		if testing.Short() {
 			t.Skip("waits 15 s")

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/hoist-sh/hoist"
@@ -51,6 +52,10 @@ func buildRuntime(_ context.Context, g *ground) (hoist.Component, error) {
 	}
 	if cfg.Memory, err = dynoMemory(g.env("HOIST_MEMORY")); err != nil {
 		return nil, err
+	}
+	// Each boot of a kernel has its own: containers have their machine's.
+	if host, err := os.ReadFile("/proc/sys/kernel/random/boot_id"); err == nil {
+		cfg.Host = strings.TrimSpace(string(host))
 	}
 	for name, d := range map[string]*time.Duration{
 		"HOIST_DRAIN": &cfg.Drain, "HOIST_STOP_GRACE": &cfg.StopGrace,
