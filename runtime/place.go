@@ -21,7 +21,7 @@ func place(me hoist.ID, workers []hoist.Worker, placed, waiting []hoist.Dyno, no
 	of := func(w hoist.ID, d hoist.Dyno) group {
 		return group{w, d.AppID, d.ReleaseID, string(d.Kind), d.Type}
 	}
-	m, siblings := newMemory(workers), map[group]int{}
+	m, siblings := newBudget(workers), map[group]int{}
 	put := func(w hoist.ID, d hoist.Dyno) {
 		m.put(w, d)
 		siblings[of(w, d)]++
