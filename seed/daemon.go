@@ -39,7 +39,7 @@ func Daemon(ctx context.Context, s Settings, binary string, args []string, waiti
 	if hasSystemd() && os.Geteuid() == 0 {
 		start = startUnit
 	}
-	if err := start(ctx, s, binary, args); err != nil {
+	if err := start(ctx, s, binary, args); err != nil && !Running(s) { // else the keeper of a killed one was faster
 		return err
 	}
 	return WaitReady(ctx, s, waiting)

@@ -23,7 +23,7 @@ const (
 // where there is none: a process that does nothing else, so that nothing can go
 // wrong in it. It returns when the seed was stopped, or could not start at all,
 // with its exit code. ctx ends with a signal, which is passed on.
-func Keep(ctx context.Context, binary string, args []string, log string) (code int, err error) {
+func Keep(ctx context.Context, s Settings, binary string, args []string) (code int, err error) {
 	for wait, first := keeperFirst, true; ; first = false {
 		cmd := exec.Command(binary, args...)
 		// Until it has taken its log, what it writes goes to who started us.
@@ -34,7 +34,7 @@ func Keep(ctx context.Context, binary string, args []string, log string) (code i
 		}
 		if first {
 			if err := silence(); err != nil {
-				note(log, fmt.Sprintf("the seed's keeper: %v", err))
+				note(s.LogPath(), fmt.Sprintf("the seed's keeper: %v", err))
 			}
 		}
 		done := make(chan struct{})
@@ -58,11 +58,13 @@ func Keep(ctx context.Context, binary string, args []string, log string) (code i
 			return max(code, 1), nil
 		case first && code == 1: // it said why it cannot start
 			return code, nil
+		case Running(s): // somebody else started another one, which has a keeper too
+			return 0, nil
 		}
 		if time.Since(begun) > goodRun {
 			wait = keeperFirst
 		}
-		note(log, fmt.Sprintf("the seed ended (%v): its keeper starts it again after %s", err, wait))
+		note(s.LogPath(), fmt.Sprintf("the seed ended (%v): its keeper starts it again after %s", err, wait))
 		select {
 		case <-ctx.Done():
 			return 1, nil

@@ -72,6 +72,9 @@ func readReport(path string, now time.Time) (r hoist.Report, age time.Duration, 
 // lacks adds what a running component says that it lacks.
 func (t *TaskStatus) lacks(reports []hoist.Report) {
 	if len(reports) == 0 {
+		if t.State == stateUp && time.Since(t.Since) < hoist.ReportInterval { // what the registry says is of one before
+			t.State, t.WaitsFor = stateWaiting, "the ground"
+		}
 		return
 	}
 	r := reports[0]

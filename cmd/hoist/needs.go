@@ -114,6 +114,20 @@ func blobsMissing(ctx context.Context, blobs hoist.Blobs, key string) string {
 	return err.Error()
 }
 
+// unchanged returns when the next report is due: at once when the component says that it waits
+// for something else.
+func (g *ground) unchanged(ctx context.Context, said string) {
+	tick := time.NewTicker(hoist.ReportInterval / 10)
+	defer tick.Stop()
+	for due := time.Now().Add(hoist.ReportInterval); time.Now().Before(due) && g.waitsFor() == said; {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
 // report writes how the component is to its directory until ctx ends. That a
 // write fails must not trouble it: then the seed knows less.
 func (g *ground) report(ctx context.Context, id hoist.ID) {
@@ -124,8 +138,6 @@ func (g *ground) report(ctx context.Context, id hoist.ID) {
 	path := filepath.Join(dir, strings.Replace(hoist.ReportPattern, "*", id, 1))
 	defer os.Remove(path)
 	r := hoist.Report{ID: id, PID: os.Getpid(), Version: version(), Since: time.Now()}
-	tick := time.NewTicker(hoist.ReportInterval)
-	defer tick.Stop()
 	for turn := 0; ctx.Err() == nil; turn++ {
 		g.look(ctx, turn)
 		r.Needs, r.WaitsFor = g.needs.all(), g.waitsFor()
@@ -134,9 +146,6 @@ func (g *ground) report(ctx context.Context, id hoist.ID) {
 				os.Rename(path+".new", path)
 			}
 		}
-		select {
-		case <-ctx.Done():
-		case <-tick.C:
-		}
+		g.unchanged(ctx, r.WaitsFor)
 	}
 }

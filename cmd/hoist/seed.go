@@ -208,7 +208,7 @@ func (c *seedCommand) keeper(cmd *cobra.Command, settings seed.Settings) error {
 		return err
 	}
 	args := slices.DeleteFunc(slices.Clone(os.Args[1:]), func(a string) bool { return a == "--keep" })
-	code, err := seed.Keep(cmd.Context(), binary, append(args, "--background"), settings.LogPath())
+	code, err := seed.Keep(cmd.Context(), settings, binary, append(args, "--background"))
 	if err != nil {
 		return err
 	}
