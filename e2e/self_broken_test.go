@@ -16,12 +16,14 @@ import (
 func TestSelfBrokenReleases(t *testing.T) {
 	w := onItself(t, 3, "HOIST_STOP_GRACE=60s")
 	w.invariants(t)
-	broken := sabotages(t)
+	settled := time.Now()
+	broken, programs := sabotages(t), []string{}
+	for _, s := range broken {
+		programs = append(programs, s.build(t))
+	}
+	time.Sleep(time.Until(settled.Add(65 * time.Second))) // the good one's dynos are steady
 	for i, s := range broken {
-		t.Run(s.name, func(t *testing.T) {
-			program := s.build(t)
-			w.breakOff(t, s, program)
-		})
+		t.Run(s.name, func(t *testing.T) { w.breakOff(t, s, programs[i]) })
 		if t.Failed() {
 			// The next is to start from a platform that works.
 			if err := w.healed(i + 100); err != nil {
