@@ -69,6 +69,11 @@ func (w *selfWorld) breakOff(t *testing.T, s sabotage, program string) {
 	begun := time.Now()
 	out, err := w.pushProgram(program, nil)
 	t.Logf("the push took %s and said, with %v:\n%s", time.Since(begun).Round(100*time.Millisecond), err, out)
+	if err != nil {
+		if out, err := w.hoistApp.pushAgain(); err != nil || !strings.Contains(out, "up-to-date") {
+			t.Errorf("the same pushed again is not up to date: %v\n%s", err, out)
+		}
+	}
 	if !regexp.MustCompile(s.reason).MatchString(out) {
 		t.Errorf("the push does not name the reason (%s)", s.reason)
 	}
