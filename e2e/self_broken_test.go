@@ -16,12 +16,14 @@ import (
 func TestSelfBrokenReleases(t *testing.T) {
 	w := onItself(t, 3, "HOIST_STOP_GRACE=60s")
 	w.invariants(t)
-	broken := sabotages(t)
+	settled := time.Now()
+	broken, programs := sabotages(t), []string{}
+	for _, s := range broken {
+		programs = append(programs, s.build(t))
+	}
+	time.Sleep(time.Until(settled.Add(65 * time.Second))) // the good one's dynos are steady
 	for i, s := range broken {
-		t.Run(s.name, func(t *testing.T) {
-			program := s.build(t)
-			w.breakOff(t, s, program)
-		})
+		t.Run(s.name, func(t *testing.T) { w.breakOff(t, s, programs[i]) })
 		if t.Failed() {
 			// The next is to start from a platform that works.
 			if err := w.healed(i + 100); err != nil {
@@ -67,6 +69,11 @@ func (w *selfWorld) breakOff(t *testing.T, s sabotage, program string) {
 	begun := time.Now()
 	out, err := w.pushProgram(program, nil)
 	t.Logf("the push took %s and said, with %v:\n%s", time.Since(begun).Round(100*time.Millisecond), err, out)
+	if err != nil {
+		if out, err := w.hoistApp.pushAgain(); err != nil || !strings.Contains(out, "up-to-date") {
+			t.Errorf("the same pushed again is not up to date: %v\n%s", err, out)
+		}
+	}
 	if !regexp.MustCompile(s.reason).MatchString(out) {
 		t.Errorf("the push does not name the reason (%s)", s.reason)
 	}
