@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -25,6 +26,7 @@ const hybridCgroup = "/sys/fs/cgroup/unified"
 // on the host, and all of ours vanish with the last process that uses them.
 func Isolate() error {
 	if isolated() {
+		takeOuter()
 		return nil
 	}
 	// By its name: the file behind /proc/self/exe is on a mount of the old
@@ -32,6 +34,10 @@ func Isolate() error {
 	self, err := os.Executable()
 	if err != nil || !sameFile(self, "/proc/self/exe") {
 		self = "/proc/self/exe"
+	}
+	outer, err := openOuter()
+	if err != nil {
+		return fmt.Errorf("oci: %w", err)
 	}
 	// unshare(2) moves only this thread; execve(2) then makes it the process.
 	runtime.LockOSThread()
@@ -56,11 +62,11 @@ func Isolate() error {
 	env := os.Environ()
 	kept := env[:0]
 	for _, v := range env {
-		if !strings.HasPrefix(v, isolatedEnv+"=") {
+		if !strings.HasPrefix(v, isolatedEnv+"=") && !strings.HasPrefix(v, outerEnv+"=") {
 			kept = append(kept, v)
 		}
 	}
-	err = unix.Exec(self, os.Args, append(kept, isolatedEnv+"="+ns))
+	err = unix.Exec(self, os.Args, append(kept, isolatedEnv+"="+ns, outerEnv+"="+strconv.Itoa(outer)))
 	return fmt.Errorf("oci: execute %s again: %w", os.Args[0], err)
 }
 

@@ -32,6 +32,9 @@ type Server struct {
 	Password string // of the superuser "postgres"
 	Log      *slog.Logger
 	Mortal   bool // it ends when this process is killed, as tests want it
+	// Namespace is a file descriptor of the mount namespace to start the server in;
+	// 0 for our own.
+	Namespace int
 
 	cred *syscall.Credential
 }
@@ -172,11 +175,18 @@ func (s *Server) start(bin string) (pid int, err error) {
 	if s.Mortal {
 		cmd.SysProcAttr.Pdeathsig = syscall.SIGINT
 	}
-	if err := cmd.Start(); err != nil {
+	if err := s.launch(cmd); err != nil {
 		return 0, err
 	}
 	defer cmd.Process.Release()
 	return cmd.Process.Pid, nil
+}
+
+func (s *Server) launch(cmd *exec.Cmd) error {
+	if s.Namespace == 0 {
+		return cmd.Start()
+	}
+	return outside(s.Namespace, cmd.Start)
 }
 
 // Running reports whether a server of this data directory and port runs already.

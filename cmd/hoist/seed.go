@@ -145,6 +145,7 @@ func (c *seedCommand) run(cmd *cobra.Command, _ []string) error {
 		Settings:     settings,
 		Replaceable:  true,
 		Held:         socket.Held,
+		Namespace:    oci.Outer(),
 		Version:      version(),
 		Log:          slog.New(slog.NewTextHandler(out, nil)),
 		RunComponent: runComponent,
@@ -156,6 +157,7 @@ func (c *seedCommand) run(cmd *cobra.Command, _ []string) error {
 		Region:       hoist.Region,
 	})
 	if r, ok := errors.AsType[*seed.Replacement](err); ok {
+		oci.PassOuter()
 		return socket.Exec(r.Path, os.Args, r.Files)
 	}
 	return err
