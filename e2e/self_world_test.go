@@ -184,11 +184,8 @@ func (w *selfWorld) settled(version int) error {
 			return fmt.Errorf("%s is still in the seed: %s", task.Name, showDynos(y))
 		}
 	}
-	for _, d := range y.Dynos {
-		if d.State == string(hoist.DynoStopping) {
-			continue // what is under way there may finish
-		}
-		if d.Version != y.Version || d.State != string(hoist.DynoUp) {
+	for _, d := range y.Dynos { // after a rollback by the seed they may be of an earlier release with the same slug
+		if d.State != string(hoist.DynoUp) && d.State != string(hoist.DynoStopping) { // what is under way there may finish
 			return fmt.Errorf("v%d shall run: %s", y.Version, showDynos(y))
 		}
 	}
