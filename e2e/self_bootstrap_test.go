@@ -89,8 +89,7 @@ func (w *selfWorld) bootstrap(t *testing.T, source, stopAt string, after time.Du
 	cmd := exec.CommandContext(ctx, hoistBin, "bootstrap", "--source", source)
 	cmd.Dir, cmd.Env, cmd.WaitDelay = w.Home, append(w.environ(), w.seedEnv()[len(os.Environ()):]...), time.Second
 	stopped := false
-	var text *heardBuffer
-	text = &heardBuffer{heard: func(out string) {
+	text := &heardBuffer{heard: func(out string) {
 		if stopAt != "" && !stopped && strings.Contains(out, stopAt) {
 			stopped = true
 			time.AfterFunc(after, func() { cmd.Process.Signal(syscall.SIGINT) })

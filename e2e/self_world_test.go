@@ -19,7 +19,6 @@ import (
 type selfWorld struct {
 	*faultWorld
 	hoistApp *faultApp
-	pushed   string // bin/hoist of the last release that is meant to be good
 }
 
 // newSelfWorld starts a platform with n apps at stage 0.

@@ -36,18 +36,19 @@ check() {
     fi
 }
 
-# tests NAME ARG…: go test, with a line for each package as it ends. Packages
-# that fail are tried once more, by themselves, and said to be unsteady if they
-# pass then: what starts whole platforms has time limits, and machines are noisy.
+# tests NAME ARG…: go test, with a line for each package as it ends. Tests that
+# fail are tried once more, by themselves, and said to be unsteady if they pass
+# then: what starts whole platforms has time limits, and machines are noisy.
 tests() {
     step "$1"
     log=$out/$(printf %s "$1" | tr -c 'A-Za-z0-9' _)
     shift
     go_test "$@" && { done_step; return; }
-    again=$(sed -n 's/^FAIL\t\([^ \t]*\).*/\1/p' "$log" | sort -u)
+    packages=$(sed -n 's/^FAIL\t\([^ \t]*\).*/\1/p' "$log" | sort -u)
+    names=$(sed -n 's/^--- FAIL: \([A-Za-z0-9_]*\) .*/\1/p' "$log" | sort -u | paste -sd '|')
     cp "$log" "$log.first"
-    if [ -n "$again" ] && go_test -p 1 $(options "$@") $again; then
-        done_step "UNSTEADY: failed once, passed when tried again: $(echo $again)"
+    if [ -n "$packages" ] && [ -n "$names" ] && ! grep -q '^panic:' "$log" && go_test -p 1 -run "^($names)\$" $(options "$@") $packages; then
+        done_step "UNSTEADY: failed once, passed when tried again: $names"
         grep -h -A 20 -e '--- FAIL' "$log.first" | head -n 60
     else
         failed="$failed $log.first"
