@@ -109,7 +109,7 @@ func sabotages(t *testing.T) []sabotage {
 				"if err := fmt.Errorf(\"sabotaged runtime\"); err != nil {"}),
 		changed("build dynos make bad slugs", `runtime\.1|compile\.1`, // hoist-compile is the runtime's own program
 			change{"buildpack/slug/pack.go", "f, err := os.Open(path)\n\tif err != nil {\n\t\treturn Image{}, err",
-				"os.Truncate(path, 4096)\n\tf, err := os.Open(path)\n\tif err != nil {\n\t\treturn Image{}, err"}),
+				"os.Truncate(path, 1000)\n\tf, err := os.Open(path)\n\tif err != nil {\n\t\treturn Image{}, err"}),
 		changed("git refuses pushes", `git\.1`,
 			change{"git/push.go", "scratch, err := s.newScratch(ctx, m)",
 				"if true {\n\t\treturn refuse(\"sabotaged git\")\n\t}\n\tscratch, err := s.newScratch(ctx, m)"}),

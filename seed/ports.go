@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/hoist-sh/hoist"
+	"github.com/hoist-sh/hoist/socket"
 	"golang.org/x/sys/unix"
 )
 
@@ -64,7 +65,7 @@ func (s *Seed) handOver(component string) (files []hoist.NamedFile, err error) {
 		if l == nil || ownerOf(p.socket) != component {
 			continue
 		}
-		f, err := l.File()
+		f, err := socket.File(l, p.socket)
 		if err != nil {
 			return files, err
 		}

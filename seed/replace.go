@@ -16,6 +16,7 @@ import (
 
 	"github.com/hoist-sh/hoist"
 	"github.com/hoist-sh/hoist/postgres"
+	"github.com/hoist-sh/hoist/socket"
 )
 
 // Replacement is the error with which Run ends to be begun again by another
@@ -170,7 +171,7 @@ func (s *Seed) keepSockets() (files []hoist.NamedFile, err error) {
 	s.own.Lock()
 	defer s.own.Unlock()
 	for name, l := range s.own.sockets {
-		f, err := l.(*net.TCPListener).File()
+		f, err := socket.File(l.(*net.TCPListener), name)
 		if err != nil {
 			return files, err
 		}

@@ -72,7 +72,7 @@ func Offer(name string, l *net.TCPListener) {
 }
 
 func dup(name string, l *net.TCPListener) (net.Listener, error) {
-	f, err := l.File()
+	f, err := File(l, name)
 	if err != nil {
 		return nil, fmt.Errorf("socket %q: %w", name, err)
 	}
