@@ -47,7 +47,7 @@ tests() {
     packages=$(sed -n 's/^FAIL\t\([^ \t]*\).*/\1/p' "$log" | sort -u)
     names=$(sed -n 's/^--- FAIL: \([A-Za-z0-9_]*\) .*/\1/p' "$log" | sort -u | paste -sd '|')
     cp "$log" "$log.first"
-    if [ -n "$packages" ] && [ -n "$names" ] && ! grep -q '^panic:' "$log" && go_test -p 1 -run "^($names)\$" $(options "$@") $packages; then
+    if [ -n "$packages" ] && [ -n "$names" ] && ! grep -q '^panic:' "$log" && go_test -p 1 $(options "$@") -run "^($names)\$" $packages; then
         done_step "UNSTEADY: failed once, passed when tried again: $names"
         grep -h -A 20 -e '--- FAIL' "$log.first" | head -n 60
     else
@@ -83,13 +83,15 @@ fi
 # All, with those first that start whole platforms of their own: two at a time,
 # since more only make each other wait beyond their time limits.
 HOIST_SCHEMA_REPORT=$out/schema.json tests "Testing the API" -timeout 15m ./api/...
-HOIST_SCHEMA_REPORT=$out/schema.json tests "Testing end to end" -timeout 60m ./e2e
+HOIST_SCHEMA_REPORT=$out/schema.json tests "Testing end to end" -timeout 60m -skip ^TestSelf ./e2e
 tests "Testing the rest" -p 2 -timeout 40m $(go list ./... | grep -v -e '/api' -e '/e2e')
 
 # The race detector, where goroutines share most. It is left out where other
 # processes do the work (oci, e2e), as they take long and it would see little.
 CGO_ENABLED=1 tests "Looking for data races" -race -short -p 2 -timeout 40m \
     ./router/... ./runtime ./logs ./nats ./blob ./compile ./rendezvous ./socket
+
+tests "Testing the platform on itself" -timeout 60m -run ^TestSelf ./e2e
 
 for log in $failed; do
     printf '\n===== %s\n' "${log##*/}"
