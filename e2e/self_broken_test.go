@@ -14,7 +14,7 @@ import (
 // own, do no harm: they are given up with the reason in the push's output, the
 // platform goes on with the last good one, and who uses it sees nothing.
 func TestSelfBrokenReleases(t *testing.T) {
-	w := onItself(t, 3, "HOIST_STOP_GRACE=60s")
+	w := onItself(t, 3, "HOIST_STOP_GRACE=60s", "HOIST_PROOF_LIMIT=25s")
 	w.invariants(t)
 	settled := time.Now()
 	broken, programs := sabotages(t), []string{}

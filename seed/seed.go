@@ -211,7 +211,7 @@ func (s *Seed) makeTasks() {
 		s.components = append(s.components, newInside(&task{name: name, run: func(ctx context.Context, ready func()) error {
 			ready()
 			env := Environ(s.cfg.Settings, s.state, name)
-			if name != hoist.ComponentRuntime && s.cfg.Tuning["HOIST_DRAIN"] == "" {
+			if name != hoist.ComponentRuntime {
 				env = append(env, "HOIST_DRAIN="+drain.String()) // when dynos take over
 			}
 			return s.cfg.RunComponent(ctx, name, env, s.log)

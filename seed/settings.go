@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/BurntSushi/toml"
 	"github.com/hoist-sh/hoist"
@@ -59,12 +60,16 @@ func Defaults() Settings {
 	}
 }
 
+// tuneProof is how long a new dyno of the platform, and then the whole, may take to prove
+// itself; the seed's own.
+const tuneProof = "HOIST_PROOF_LIMIT"
+
 // tunes reports whether a variable is a component's own, which the seed only
-// passes on: limits and times, never secrets.
+// passes on, or a detail of the seed's: limits and times, never secrets.
 func tunes(name string) bool {
 	switch name {
 	case "HOIST_BOOT_TIMEOUT", "HOIST_STOP_GRACE", "HOIST_DRAIN", "HOIST_DRAIN_LIMIT", "HOIST_DRAIN_ON_STOP", "HOIST_MEMORY", "HOIST_SPARES",
-		"HOIST_CONCURRENCY", "HOIST_BUILD_SIZE", "HOIST_BUILD_TIMEOUT":
+		"HOIST_CONCURRENCY", "HOIST_BUILD_SIZE", "HOIST_BUILD_TIMEOUT", tuneProof:
 		return true
 	}
 	return strings.HasPrefix(name, "HOIST_ROUTER_")
@@ -234,6 +239,11 @@ func (s *Settings) check() (err error) {
 			return fmt.Errorf("tuning: no component has a setting %q", name)
 		}
 	}
+	if v := s.Tuning[tuneProof]; v != "" {
+		if limit, err := time.ParseDuration(v); err != nil || limit <= 0 {
+			return fmt.Errorf("%s: %q is not a duration such as 60s", tuneProof, v)
+		}
+	}
 	for _, c := range s.Components {
 		if !slices.Contains(hoist.Components, c) {
 			return fmt.Errorf("components: %q is not one; there are %s", c, strings.Join(hoist.Components, ", "))
@@ -313,4 +323,10 @@ func (s *Settings) makeDir() error {
 		return fmt.Errorf("data directory: %w", err)
 	}
 	return os.Chmod(s.DataDir, 0o711)
+}
+
+// proofLimit is how long a proof may take, in time in which the ground is there.
+func (s *Settings) proofLimit() time.Duration {
+	limit, _ := time.ParseDuration(s.Tuning[tuneProof])
+	return cmp.Or(limit, time.Minute)
 }

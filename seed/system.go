@@ -30,7 +30,6 @@ type Engine interface {
 
 const (
 	systemTick  = 500 * time.Millisecond
-	proofLimit  = 60 * time.Second // for a new dyno, and then for the whole, to prove itself, while the ground is there
 	overlap     = time.Second      // for others to learn of a proven dyno, before the old one stops
 	rescueAfter = 20 * time.Second // without a proven dyno the seed does a component's work itself
 	maxCrashes  = 3                // of a release's dynos before their proof

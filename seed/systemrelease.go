@@ -83,7 +83,7 @@ func (y *system) conclude(ctx context.Context, want *desired) bool {
 	if !y.state.good(want) && y.prover != nil {
 		switch done, err := y.chain.look(y.seed.ctx, y.wake, y.prover.Chain); {
 		case done:
-		case err != nil && y.chain.lasts() > proofLimit:
+		case err != nil && y.chain.lasts() > y.seed.cfg.proofLimit():
 			y.fail("the platform as a whole", err.Error())
 			return false
 		default:
