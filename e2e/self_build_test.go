@@ -107,9 +107,9 @@ func sabotages(t *testing.T) []sabotage {
 		changed("runtime cannot start dynos", `runtime\.1`,
 			change{"runtime/process.go", "if err := s.r.engine.Start(ctx, spec); err != nil {",
 				"if err := fmt.Errorf(\"sabotaged runtime\"); err != nil {"}),
-		changed("build dynos make bad slugs", `runtime\.1|compile\.1`, // hoist-compile is the runtime's own program
-			change{"buildpack/slug/pack.go", "f, err := os.Open(path)\n\tif err != nil {\n\t\treturn Image{}, err",
-				"os.Truncate(path, 1000)\n\tf, err := os.Open(path)\n\tif err != nil {\n\t\treturn Image{}, err"}),
+		changed("build dynos make empty slugs", `the next build|compile\.1|runtime\.1`, // hoist-compile is the runtime's own program
+			change{"buildpack/slug/pack.go", `cmd := exec.CommandContext(ctx, "mksquashfs", dir, path,`,
+				"os.Mkdir(path+\".empty\", 0o755)\n\tcmd := exec.CommandContext(ctx, \"mksquashfs\", path+\".empty\", path,"}),
 		changed("git refuses pushes", `git\.1`,
 			change{"git/push.go", "scratch, err := s.newScratch(ctx, m)",
 				"if true {\n\t\treturn refuse(\"sabotaged git\")\n\t}\n\tscratch, err := s.newScratch(ctx, m)"}),

@@ -135,6 +135,10 @@ func (p *Prover) Chain(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("the next push: %w", err)
 	}
+	// Runtimes have their own program make slugs: look into what comes of it.
+	if err := p.build(ctx, w, ""); err != nil {
+		return fmt.Errorf("the next build: %w", err)
+	}
 	return nil
 }
 
