@@ -228,7 +228,7 @@ func (a *faultApp) git(heard func(out string), args ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "git", args...)
-	cmd.Dir, cmd.Env, cmd.WaitDelay = a.dir, a.w.environ(), time.Second
+	cmd.Dir, cmd.Env, cmd.WaitDelay = a.dir, a.w.environ(), 10*time.Second
 	out := &heardBuffer{heard: heard}
 	cmd.Stdout, cmd.Stderr = out, out
 	err := cmd.Run()
