@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -29,9 +30,10 @@ type systemDyno struct {
 	since  time.Time // started, or the ground came back
 	asked  bool      // to be replaced, by a person
 	stopBy time.Time
-	trial  trial     // its proof
-	lacks  string    // for its proof
-	passed time.Time // it
+	trial  trial                  // its proof
+	lacks  string                 // for its proof
+	said   atomic.Pointer[string] // its last line
+	passed time.Time              // it
 	wrote  hoist.DynoWant
 	ended  chan hoist.Exit
 }
@@ -302,7 +304,7 @@ func (y *system) start(ctx context.Context, c string, number int, want *desired)
 		Size: size, Grants: grants,
 		Labels: map[string]string{"dyno": string(text), "digest": d.digest, "slot": strconv.Itoa(d.slot)}})
 	if err != nil {
-		y.fail(d.Name(), err.Error())
+		y.failDyno(d, err.Error())
 		return err
 	}
 	list, _ := y.engine.List(ctx)
@@ -355,7 +357,9 @@ func giveDir(dir string, ids uint32) error {
 // watch takes a dyno's lines to the app's log until it ends.
 func (y *system) watch(ctx context.Context, d *systemDyno) {
 	exit, err := y.engine.Watch(ctx, d.ID, func(line []byte) {
-		y.say(d.AppID, d.Name(), "app", string(line))
+		text := string(line)
+		d.said.Store(&text)
+		y.say(d.AppID, d.Name(), "app", text)
 		y.log.Info(string(line), "dyno", d.Name(), "line", true) // the bus may be away, or go before it is stored
 	})
 	if ctx.Err() == nil {
@@ -400,7 +404,7 @@ func (y *system) reap(ctx context.Context) {
 			y.backOff(d.Type)
 			y.vacate(d)
 			if !y.state.Proven[id] && y.crashes[d.Type] >= maxCrashes {
-				y.fail(d.Name(), fmt.Sprintf("it exited with status %d", exit.Code))
+				y.failDyno(d, fmt.Sprintf("it exited with status %d", exit.Code))
 			}
 		default:
 			if d.stopping() && time.Now().After(d.stopBy) {

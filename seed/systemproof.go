@@ -126,7 +126,7 @@ func (y *system) prove(ctx context.Context, there bool) {
 			y.log.Info("proven", "dyno", d.Name(), "release", d.Version, "after", time.Since(d.since).Round(10*time.Millisecond))
 			y.say(d.AppID, d.Name(), "heroku", "State changed from starting to up")
 		} else if time.Since(d.since) > y.seed.cfg.proofLimit() {
-			y.fail(d.Name(), why)
+			y.failDyno(d, why)
 			y.backOff(d.Type)
 			y.stop(ctx, d)
 		}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/hoist-sh/hoist"
@@ -72,6 +73,17 @@ func (y *system) fail(who, why string) {
 	y.state.Failed[next.ReleaseID] = text
 	y.log.Error(text)
 	y.say(next.AppID, who, "heroku", text)
+}
+
+// lastWords is how much of a dyno's last line goes into the reason, in bytes.
+const lastWords = 400
+
+// failDyno gives the current release up for one of its dynos.
+func (y *system) failDyno(d *systemDyno, why string) {
+	if said := d.said.Load(); said != nil && *said != "" {
+		why += fmt.Sprintf(" (its last line: %s)", strings.ToValidUTF8((*said)[:min(len(*said), lastWords)], ""))
+	}
+	y.fail(d.Name(), why)
 }
 
 // conclude is what follows when all dynos have proven themselves: the whole
