@@ -54,7 +54,7 @@ func SuccessorOf(s Settings, version string) string {
 		return ""
 	}
 	path := s.seedProgram(state.Seed.Sum)
-	if sum, err := sumOf(path); err != nil || sum != state.Seed.Sum {
+	if sum, err := sumFile(path); err != nil || sum != state.Seed.Sum {
 		return ""
 	}
 	return path
@@ -143,17 +143,6 @@ func (y *system) collectPrograms() {
 			os.Remove(path)
 		}
 	}
-}
-
-func sumOf(path string) (string, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return "", err
-	}
-	defer f.Close()
-	hash := sha256.New()
-	_, err = io.Copy(hash, f)
-	return hex.EncodeToString(hash.Sum(nil)), err
 }
 
 // idle reports whether no component is at work inside the seed.
