@@ -268,16 +268,18 @@ func TestComponentsHaveLeastPrivilege(t *testing.T) {
 		{hoist.ComponentAPI, "$JS.API.CONSUMER.CREATE.LOGS.x", false},
 		{hoist.ComponentAPI, hoist.BellRoute + "a", true},
 	} {
-		s.Bus(c.component).Ring(c.subject, nil)
-		got := false
-		for timeout := time.After(300 * time.Millisecond); !got; {
-			select {
-			case subject := <-heard:
-				got = subject == c.subject
-				continue
-			case <-timeout:
+		bus, got := s.Bus(c.component), false
+		for tries := 0; !got && (tries == 0 || c.allowed && tries < 30); tries++ { // the first may come before we listen
+			bus.Ring(c.subject, nil)
+			for timeout := time.After(300 * time.Millisecond); !got; {
+				select {
+				case subject := <-heard:
+					got = subject == c.subject
+					continue
+				case <-timeout:
+				}
+				break
 			}
-			break
 		}
 		if got != c.allowed {
 			t.Errorf("%s on %s: passed %v, want %v", c.component, c.subject, got, c.allowed)
