@@ -57,3 +57,14 @@ const SystemApp = "hoist"
 
 // Region is the name of the only region: where the platform runs.
 const Region = "local"
+
+// Proven is the channel that is closed when a process is not on probation (any
+// more); nil means that it never was.
+func Proven(c <-chan struct{}) <-chan struct{} {
+	if c != nil {
+		return c
+	}
+	never := make(chan struct{})
+	close(never)
+	return never
+}

@@ -1,6 +1,12 @@
 package hoist
 
-import "time"
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"io"
+	"os"
+	"time"
+)
 
 // Release is an app's slug and config at one moment; it never changes.
 type Release struct {
@@ -54,3 +60,15 @@ type Slug struct {
 
 // SlugLimit is the largest slug, in bytes (Heroku's limit).
 const SlugLimit = 500 << 20
+
+// FileSHA256 is the SHA-256 of a file as Slug.SHA256 has it.
+func FileSHA256(path string) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	sum := sha256.New()
+	_, err = io.Copy(sum, f)
+	return hex.EncodeToString(sum.Sum(nil)), err
+}

@@ -83,11 +83,7 @@ type Server struct {
 
 // New makes a Server that will serve on l.
 func New(l net.Listener, c Config) *Server {
-	if c.Proven == nil {
-		atOnce := make(chan struct{})
-		close(atOnce)
-		c.Proven = atOnce
-	}
+	c.Proven = hoist.Proven(c.Proven)
 	c.Drain = cmp.Or(c.Drain, 5*time.Second)
 	s := &Server{
 		Config:          c,

@@ -37,11 +37,7 @@ func (s Settings) withDefaults() Settings {
 	def(&s.Attempts, 3)
 	def(&s.Placement, 10*time.Minute)
 	def(&s.Drain, 20*time.Second)
-	if s.Proven == nil {
-		atOnce := make(chan struct{})
-		close(atOnce)
-		s.Proven = atOnce
-	}
+	s.Proven = hoist.Proven(s.Proven)
 	return s
 }
 

@@ -19,10 +19,16 @@ import (
 // something acknowledged is lost, something is doubled or something is left.
 func (w *faultWorld) invariants(t *testing.T) {
 	t.Helper()
+	atRest(t, 75*time.Second, w.check)
+}
+
+// atRest waits until check finds nothing, and says what took long.
+func atRest(t *testing.T, limit time.Duration, check func() error) {
+	t.Helper()
 	begun := time.Now()
 	var last error
-	err := eventually(75*time.Second, func() error {
-		err := w.check()
+	err := eventually(limit, func() error {
+		err := check()
 		if err != nil {
 			last = err
 		}
@@ -37,11 +43,16 @@ func (w *faultWorld) invariants(t *testing.T) {
 }
 
 func (w *faultWorld) check() error {
+	return errors.Join(w.kept(), w.nothingDoubled(), w.noOrphans())
+}
+
+// kept checks each app: what was acknowledged is there, and it serves.
+func (w *faultWorld) kept() error {
 	var errs []error
 	for _, a := range w.apps {
 		errs = append(errs, a.acknowledged(), a.serving())
 	}
-	return errors.Join(append(errs, w.nothingDoubled(), w.noOrphans())...)
+	return errors.Join(errs...)
 }
 
 // acknowledged checks that all that was acknowledged is there, once.

@@ -22,29 +22,11 @@ import (
 // something acknowledged is lost, something is doubled or something is left.
 func (w *selfWorld) invariants(t *testing.T) {
 	t.Helper()
-	begun := time.Now()
-	var last error
-	err := eventually(90*time.Second, func() error {
-		err := w.checkSelf()
-		if err != nil {
-			last = err
-		}
-		return err
-	})
-	if err != nil {
-		t.Fatalf("it does not come to rest:\n%v", err)
-	}
-	if took := time.Since(begun); took > 5*time.Second {
-		t.Logf("at rest after %s; before that: %v", took.Round(100*time.Millisecond), last)
-	}
+	atRest(t, 90*time.Second, w.checkSelf)
 }
 
 func (w *selfWorld) checkSelf() error {
-	var errs []error
-	for _, a := range w.apps {
-		errs = append(errs, a.acknowledged(), a.serving())
-	}
-	return errors.Join(append(errs, w.hoistApp.acknowledged(), w.nothingDoubled(), w.settled(0), w.systemRows(), w.nothingLeft())...)
+	return errors.Join(w.kept(), w.hoistApp.acknowledged(), w.nothingDoubled(), w.settled(0), w.systemRows(), w.nothingLeft())
 }
 
 // systemRows compares the rows of the app hoist's dynos with its formation.

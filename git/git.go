@@ -88,11 +88,7 @@ func New(c Config) *Server {
 	c.CacheLimit = cmp.Or(c.CacheLimit, 5<<30)
 	c.PushWait = cmp.Or(c.PushWait, 15*time.Minute)
 	c.Drain = cmp.Or(c.Drain, 25*time.Second)
-	if c.Proven == nil {
-		atOnce := make(chan struct{})
-		close(atOnce)
-		c.Proven = atOnce
-	}
+	c.Proven = hoist.Proven(c.Proven)
 	s := &Server{Config: c, cache: newCache(c.Dir, c.DB, c.Blobs, c.CacheLimit, c.Log)}
 	s.gone, s.cut = context.WithCancel(context.Background())
 	return s

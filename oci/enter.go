@@ -3,7 +3,6 @@ package oci
 import (
 	"fmt"
 	"path/filepath"
-	"runtime"
 
 	"golang.org/x/sys/unix"
 )
@@ -26,27 +25,13 @@ func (c *container) settle(hostname string) error {
 	})
 }
 
-// inside calls f in the mount and UTS namespaces of the process, on a thread that
-// ends with it.
+// inside calls f in the mount and UTS namespaces of the process.
 func (p *process) inside(f func() error) error {
-	done := make(chan error, 1)
-	go func() {
-		runtime.LockOSThread()
-		if unix.Gettid() == unix.Getpid() {
-			// The main thread cannot end, nor should it ever be elsewhere.
-			done <- p.inside(f)
-			runtime.UnlockOSThread()
-			return
-		}
-		err := unix.Unshare(unix.CLONE_FS) // root and working directory are otherwise all threads'
-		if err == nil {
-			err = p.control(func(fd int) error { return unix.Setns(fd, unix.CLONE_NEWNS|unix.CLONE_NEWUTS) })
-		}
+	return elsewhere(func() error {
+		err := p.control(func(fd int) error { return unix.Setns(fd, unix.CLONE_NEWNS|unix.CLONE_NEWUTS) })
 		if err != nil {
-			done <- fmt.Errorf("oci: enter the container: %w", err)
-			return
+			return fmt.Errorf("oci: enter the container: %w", err)
 		}
-		done <- f()
-	}()
-	return <-done
+		return nil
+	}, f)
 }

@@ -33,9 +33,16 @@ var takeOuter = sync.OnceValue(func() int {
 	return fd
 })
 
-// Outer is the mount namespace that Isolate left, as a file descriptor; -1 if it is not
-// known. What is started to outlive this process belongs there (setns(2)).
-func Outer() int { return takeOuter() }
+// Outside calls f in the mount namespace that Isolate left, if that is known. What is
+// started to outlive this process belongs there: it would else keep ours, with all that
+// is mounted there.
+func Outside(f func() error) error {
+	fd := takeOuter()
+	if fd < 0 {
+		return f()
+	}
+	return elsewhere(func() error { return unix.Setns(fd, unix.CLONE_NEWNS) }, f)
+}
 
 // PassOuter hands it over to the program that this process executes next.
 func PassOuter() {

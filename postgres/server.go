@@ -32,9 +32,9 @@ type Server struct {
 	Password string // of the superuser "postgres"
 	Log      *slog.Logger
 	Mortal   bool // it ends when this process is killed, as tests want it
-	// Namespace is a file descriptor of the mount namespace to start the server in;
-	// 0 for our own.
-	Namespace int
+	// Outside calls a function where what outlives this process is to be started;
+	// nil for here.
+	Outside func(start func() error) error
 
 	cred *syscall.Credential
 }
@@ -183,10 +183,10 @@ func (s *Server) start(bin string) (pid int, err error) {
 }
 
 func (s *Server) launch(cmd *exec.Cmd) error {
-	if s.Namespace == 0 {
+	if s.Outside == nil {
 		return cmd.Start()
 	}
-	return outside(s.Namespace, cmd.Start)
+	return s.Outside(cmd.Start)
 }
 
 // Running reports whether a server of this data directory and port runs already.

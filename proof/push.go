@@ -1,11 +1,9 @@
 package proof
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -22,11 +20,11 @@ func (p *Prover) git(ctx context.Context, w *world, d Process) error {
 	if d.Doors["ssh"] == "" {
 		return errors.New("it has no door for SSH")
 	}
-	commit, err := p.push(ctx, w, "http://proof:"+w.token+"@"+d.Address+"/"+appName+".git")
+	commit, _, err := p.push(ctx, w, "http://proof:"+w.token+"@"+d.Address+"/"+appName+".git")
 	if err != nil {
 		return fmt.Errorf("over HTTP: %w", err)
 	}
-	if err := p.released(ctx, w, commit); err != nil {
+	if _, err := p.released(ctx, w, commit); err != nil {
 		return err
 	}
 	door := "ssh://git@" + d.Doors["ssh"] + "/" + appName + ".git"
@@ -37,44 +35,47 @@ func (p *Prover) git(ctx context.Context, w *world, d Process) error {
 	if !strings.HasPrefix(has, commit) {
 		return fmt.Errorf("it took commit %.12s over HTTP and has %.12s over SSH", commit, has)
 	}
-	if commit, err = p.push(ctx, w, door); err != nil {
+	if commit, _, err = p.push(ctx, w, door); err != nil {
 		return fmt.Errorf("over SSH: %w", err)
 	}
-	return p.released(ctx, w, commit)
+	_, err = p.released(ctx, w, commit)
+	return err
 }
 
-// released sees that a commit is what the app's newest release with a slug is of.
-func (p *Prover) released(ctx context.Context, w *world, commit string) error {
+// released returns the build of a commit, which has to have become a release.
+func (p *Prover) released(ctx context.Context, w *world, commit string) (hoist.Build, error) {
 	builds, err := p.cfg.DB.Builds(ctx, w.app.ID)
 	if err != nil {
-		return err
+		return hoist.Build{}, err
 	}
 	for _, b := range builds {
 		if b.SourceVersion == commit && b.ReleaseID != "" {
-			return nil
+			return b, nil
 		}
 	}
-	return fmt.Errorf("it took commit %.12s, but there is no release of it", commit)
+	return hoist.Build{}, fmt.Errorf("it took commit %.12s, but there is no release of it", commit)
 }
 
-// push makes a commit and pushes it.
-func (p *Prover) push(ctx context.Context, w *world, url string) (commit string, err error) {
+// push makes a commit of the fixture with another text and pushes it.
+func (p *Prover) push(ctx context.Context, w *world, url string) (commit, text string, err error) {
 	dir, err := os.MkdirTemp(p.cfg.Dir, "push")
 	if err != nil {
-		return "", err
+		return "", "", err
 	}
 	defer os.RemoveAll(dir)
-	for name, text := range map[string]string{"Procfile": procfile, nonce: hoist.NewSecret()} {
+	text = hoist.NewSecret()
+	for name, text := range map[string]string{"Procfile": procfile, nonce: text} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
-			return "", err
+			return "", "", err
 		}
 	}
 	for _, args := range [][]string{{"init", "-q", "-b", "main"}, {"add", "."}, {"commit", "-q", "-m", "Proof"}, {"push", "-q", "-f", url, "main"}} {
 		if _, err := p.run(ctx, w, dir, args...); err != nil {
-			return "", err
+			return "", "", err
 		}
 	}
-	return p.run(ctx, w, dir, "rev-parse", "HEAD")
+	commit, err = p.run(ctx, w, dir, "rev-parse", "HEAD")
+	return commit, text, err
 }
 
 // run runs git, with nothing of this machine's settings.
@@ -128,30 +129,17 @@ func (p *Prover) Chain(ctx context.Context) error {
 	if err := p.askAPI(ctx, w, client(at(p.cfg.Public.HTTP)), "http://api."+p.cfg.Public.Domain); err != nil {
 		return fmt.Errorf("the API: %w", err)
 	}
-	commit, err := p.push(ctx, w, "ssh://git@"+at(p.cfg.Public.SSH)+"/"+appName+".git")
+	var build hoist.Build
+	commit, text, err := p.push(ctx, w, "ssh://git@"+at(p.cfg.Public.SSH)+"/"+appName+".git")
 	if err == nil {
-		err = p.released(ctx, w, commit)
+		build, err = p.released(ctx, w, commit)
 	}
 	if err != nil {
 		return fmt.Errorf("the next push: %w", err)
 	}
-	// Runtimes have their own program make slugs: look into what comes of it.
-	if err := p.build(ctx, w, ""); err != nil {
+	// Runtimes have their own program make slugs: look into what came of it.
+	if err := p.checkSlug(ctx, w, build, text); err != nil {
 		return fmt.Errorf("the next build: %w", err)
 	}
 	return nil
-}
-
-// lineReader returns the lines of r, one with each call.
-func lineReader(r io.Reader) func() (string, error) {
-	lines := bufio.NewScanner(r)
-	return func() (string, error) {
-		if lines.Scan() {
-			return lines.Text(), nil
-		}
-		if lines.Err() != nil {
-			return "", lines.Err()
-		}
-		return "", io.EOF
-	}
 }

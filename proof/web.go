@@ -1,7 +1,9 @@
 package proof
 
 import (
+	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
@@ -187,13 +189,11 @@ func (p *Prover) logs(ctx context.Context, w *world, d Process) error {
 			return errors.New("the bus is away")
 		}
 	}
-	lines := lineReader(resp.Body)
-	for len(got) < len(want) {
-		line, err := lines()
-		if err != nil {
-			return fmt.Errorf("of %d lines it gave %d: %w", len(want), len(got), err)
+	for lines := bufio.NewScanner(resp.Body); len(got) < len(want); {
+		if !lines.Scan() {
+			return fmt.Errorf("of %d lines it gave %d: %w", len(want), len(got), cmp.Or(lines.Err(), io.EOF))
 		}
-		if _, text, ok := strings.Cut(line, "proof "+nonce); ok {
+		if _, text, ok := strings.Cut(lines.Text(), "proof "+nonce); ok {
 			got = append(got, "proof "+nonce+text)
 		}
 	}

@@ -1,12 +1,11 @@
 package runtime
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
-	"io"
 	"io/fs"
 	"os"
+
+	"github.com/hoist-sh/hoist"
 )
 
 // image is the local file of the slug that a dyno was started with last.
@@ -19,7 +18,7 @@ func (s *supervisor) checkSlug() string {
 	if s.image.path == "" || s.image.sum == "" {
 		return ""
 	}
-	sum, err := sumOf(s.image.path)
+	sum, err := hoist.FileSHA256(s.image.path)
 	if errors.Is(err, fs.ErrNotExist) || err == nil && sum == s.image.sum {
 		return ""
 	}
@@ -28,15 +27,4 @@ func (s *supervisor) checkSlug() string {
 		return "its slug on this machine is damaged, and cannot be removed: " + err.Error()
 	}
 	return "its slug on this machine was damaged; it is fetched again"
-}
-
-func sumOf(path string) (string, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return "", err
-	}
-	defer f.Close()
-	sum := sha256.New()
-	_, err = io.Copy(sum, f)
-	return hex.EncodeToString(sum.Sum(nil)), err
 }

@@ -25,7 +25,7 @@ var everybody = append([]string{componentSeed}, hoist.Components...)
 
 func (s *Seed) runPostgres(ctx context.Context, ready func()) error {
 	srv := s.cfg.postgres(s.state)
-	srv.Namespace = max(s.cfg.Namespace, 0)
+	srv.Outside = s.cfg.Outside
 	if err := srv.Init(ctx); err != nil {
 		return err
 	}

@@ -35,7 +35,7 @@ func (y *system) proven(t *testing.T, version int) *desired {
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	sum, err := sumFile(path)
+	sum, err := hoist.FileSHA256(path)
 	if err != nil || os.Rename(path, y.slugFile(sum)) != nil {
 		t.Fatal(err)
 	}

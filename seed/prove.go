@@ -5,10 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
-	"os"
-	"path/filepath"
 	"slices"
-	"strings"
 
 	"github.com/hoist-sh/hoist"
 	"github.com/hoist-sh/hoist/postgres"
@@ -79,8 +76,8 @@ func (y *system) workerOf(ctx context.Context, id hoist.ID) hoist.ID {
 	if d := y.dynos[id]; d != nil {
 		return y.worker(ctx, d)
 	}
-	text, _ := os.ReadFile(filepath.Join(y.seed.cfg.file(hoist.ComponentRuntime), "worker"))
-	return strings.TrimSpace(string(text))
+	worker, _ := workerIn(y.seed.cfg.file(hoist.ComponentRuntime))
+	return worker
 }
 
 // AskProvable asks a running seed what can be given a task.

@@ -54,7 +54,7 @@ func SuccessorOf(s Settings, version string) string {
 		return ""
 	}
 	path := s.seedProgram(state.Seed.Sum)
-	if sum, err := sumFile(path); err != nil || sum != state.Seed.Sum {
+	if sum, err := hoist.FileSHA256(path); err != nil || sum != state.Seed.Sum {
 		return ""
 	}
 	return path
@@ -108,9 +108,6 @@ func (y *system) succeed(ctx context.Context, settled bool) {
 }
 
 func (y *system) cannotBe(format string, args ...any) {
-	if y.cannot == nil {
-		y.cannot = map[string]string{}
-	}
 	y.cannot["seed"] = "cannot " + fmt.Sprintf(format, args...)
 }
 

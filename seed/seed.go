@@ -32,9 +32,8 @@ type Config struct {
 	// Replaceable: Run may end with a *Replacement, to be begun again by the program of the
 	// platform's release.
 	Replaceable bool
-	// Namespace is a file descriptor of the mount namespace for what outlives the seed;
-	// 0 or less for its own.
-	Namespace int
+	// Outside calls a function where what outlives the seed is to be started; nil for here.
+	Outside func(start func() error) error
 	// Held returns a socket that our predecessor handed over; nil if there is none.
 	Held func(name string) (net.Listener, error)
 	// Offer passes a listening socket to the components in this process.

@@ -1,18 +1,17 @@
 package seed
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
-	"io"
 	"os"
+
+	"github.com/hoist-sh/hoist"
 )
 
 // whole checks that a local slug is there and what it was when it came; a
 // damaged one is removed, so that it is fetched again.
 func (y *system) whole(sum string) error {
 	path := y.slugFile(sum)
-	got, err := sumFile(path)
+	got, err := hoist.FileSHA256(path)
 	if err != nil {
 		return fmt.Errorf("its slug is not here: %w", err)
 	}
@@ -21,17 +20,6 @@ func (y *system) whole(sum string) error {
 		return fmt.Errorf("its slug %.12s is damaged (its checksum is %.12s)", sum, got)
 	}
 	return nil
-}
-
-func sumFile(path string) (string, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return "", err
-	}
-	defer f.Close()
-	hash := sha256.New()
-	_, err = io.Copy(hash, f)
-	return hex.EncodeToString(hash.Sum(nil)), err
 }
 
 // here reports whether there is a local file of a slug.

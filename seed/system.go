@@ -349,14 +349,20 @@ func (y *system) inside(c string) *inside {
 // moved asks the seed's own runtime to move its dynos to others, and reports
 // whether it has none any more.
 func (y *system) moved(ctx context.Context) bool {
-	id, err := os.ReadFile(y.seed.cfg.file(hoist.ComponentRuntime) + "/worker")
+	id, err := workerIn(y.seed.cfg.file(hoist.ComponentRuntime))
 	if err != nil {
 		return errors.Is(err, fs.ErrNotExist)
 	}
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
-	n, err := y.seed.db.DrainWorker(ctx, strings.TrimSpace(string(id)))
+	n, err := y.seed.db.DrainWorker(ctx, id)
 	return err == nil && n == 0
+}
+
+// workerIn is the worker whose directory it is.
+func workerIn(dir string) (hoist.ID, error) {
+	text, err := os.ReadFile(filepath.Join(dir, "worker"))
+	return strings.TrimSpace(string(text)), err
 }
 
 // loseVacant says of the workers in vacant slots that they are lost, which others
@@ -365,14 +371,14 @@ func (y *system) loseVacant(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
 	y.vacant = slices.DeleteFunc(y.vacant, func(slot int) bool {
-		id, err := os.ReadFile(filepath.Join(y.seed.cfg.workerDir(slot), "worker"))
+		id, err := workerIn(y.seed.cfg.workerDir(slot))
 		if err != nil {
 			return errors.Is(err, fs.ErrNotExist)
 		}
-		if err := y.seed.db.LoseWorker(ctx, strings.TrimSpace(string(id))); err != nil {
+		if err := y.seed.db.LoseWorker(ctx, id); err != nil {
 			return false
 		}
-		y.log.Info("lost", "worker", strings.TrimSpace(string(id)), "slot", slot)
+		y.log.Info("lost", "worker", id, "slot", slot)
 		return true
 	})
 }

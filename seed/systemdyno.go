@@ -32,8 +32,8 @@ type systemDyno struct {
 	stopBy time.Time
 	trial  trial                  // its proof
 	lacks  string                 // for its proof
+	passed time.Time              // its proof
 	said   atomic.Pointer[string] // its last line
-	passed time.Time              // it
 	wrote  hoist.DynoWant
 	ended  chan hoist.Exit
 }

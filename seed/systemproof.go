@@ -4,10 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
-	"os"
-	"path/filepath"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -176,8 +173,7 @@ func (y *system) lacks(ctx context.Context, d *systemDyno, registered []postgres
 
 // worker is the worker that a runtime's dyno is, once it offers room.
 func (y *system) worker(ctx context.Context, d *systemDyno) hoist.ID {
-	text, _ := os.ReadFile(filepath.Join(y.seed.cfg.workerDir(d.slot), "worker"))
-	id := strings.TrimSpace(string(text))
+	id, _ := workerIn(y.seed.cfg.workerDir(d.slot)) // nobody is called ""
 	seen, err := y.seed.db.Workers(ctx)
 	if err != nil || !slices.ContainsFunc(seen, func(w hoist.Worker) bool {
 		return w.ID == id && !w.Draining && time.Since(w.SeenAt) < 5*time.Second

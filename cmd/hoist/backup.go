@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -202,9 +201,7 @@ func awaitDatabase(ctx context.Context, db *postgres.DB, s seed.Settings) error 
 // say tells what a backup holds.
 func (f *keyFlags) say(out io.Writer, verb, where string, sum backup.Summary, took time.Duration) error {
 	if f.json {
-		enc := json.NewEncoder(out)
-		enc.SetIndent("", "  ")
-		return enc.Encode(struct {
+		return printJSON(out, struct {
 			backup.Summary
 			Seconds float64 `json:"seconds"`
 		}{sum, took.Seconds()})

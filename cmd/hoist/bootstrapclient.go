@@ -21,15 +21,18 @@ func (c *bootstrapCommand) api(method, path string, in, out any) error {
 		}
 		body = bytes.NewReader(text)
 	}
-	return c.request(method, strings.TrimSuffix(c.public.URL("api"), "/")+path, body, out)
+	return c.request(method, c.base()+path, body, out)
 }
+
+// base is the API's address, without a slash at its end.
+func (c *bootstrapCommand) base() string { return strings.TrimSuffix(c.public.URL("api"), "/") }
 
 func (c *bootstrapCommand) request(method, url string, body io.Reader, out any) error {
 	req, err := http.NewRequestWithContext(c.ctx, method, url, body)
 	if err != nil {
 		return err
 	}
-	if strings.HasPrefix(url, c.public.URL("api")) || strings.HasPrefix(url, strings.TrimSuffix(c.public.URL("api"), "/")) {
+	if strings.HasPrefix(url, c.base()) {
 		token, err := c.token()
 		if err != nil {
 			return err

@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"os"
 	"os/exec"
@@ -176,7 +175,7 @@ func (c *bootstrapCommand) pause() {
 // compare is the end.
 func (c *bootstrapCommand) compare() (string, error) {
 	two, three := c.stages[1], c.stages[2]
-	own, err := fileSum(c.self)
+	own, err := hoist.FileSHA256(c.self)
 	if err != nil {
 		return "", err
 	}
@@ -206,17 +205,6 @@ func (c *bootstrapCommand) compare() (string, error) {
 		}
 	}
 	return said, nil
-}
-
-func fileSum(path string) (string, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return "", err
-	}
-	defer f.Close()
-	sum := sha256.New()
-	_, err = io.Copy(sum, f)
-	return hex.EncodeToString(sum.Sum(nil)), err
 }
 
 // binary is the SHA-256 of bin/hoist in a slug.

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -145,7 +144,7 @@ func (c *seedCommand) run(cmd *cobra.Command, _ []string) error {
 		Settings:     settings,
 		Replaceable:  true,
 		Held:         socket.Held,
-		Namespace:    oci.Outer(),
+		Outside:      oci.Outside,
 		Version:      version(),
 		Log:          slog.New(slog.NewTextHandler(out, nil)),
 		RunComponent: runComponent,
@@ -249,9 +248,7 @@ func (c *seedCommand) status(cmd *cobra.Command, _ []string) error {
 	}
 	out := cmd.OutOrStdout()
 	if c.json {
-		enc := json.NewEncoder(out)
-		enc.SetIndent("", "  ")
-		return enc.Encode(st)
+		return printJSON(out, st)
 	}
 	fmt.Fprintf(out, "seed %s, process %d, up for %s, data in %s\n", st.Version, st.PID, age(st.Since), st.Dir)
 	for _, p := range []string{"http", "https", "ssh", "rendezvous"} {
