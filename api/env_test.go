@@ -1,18 +1,14 @@
 package api
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"log/slog"
-	"maps"
 	"net"
 	"net/http"
-	"net/http/httptest"
 	"os"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -20,6 +16,7 @@ import (
 
 	"github.com/hoist-sh/hoist"
 	"github.com/hoist-sh/hoist/api/schematest"
+	"github.com/hoist-sh/hoist/blob/blobtest"
 	"github.com/hoist-sh/hoist/nats/natstest"
 	"github.com/hoist-sh/hoist/postgres"
 	"github.com/hoist-sh/hoist/postgres/postgrestest"
@@ -32,7 +29,7 @@ type env struct {
 	roles   *postgrestest.Roles
 	nats    *natstest.Server
 	bus     hoist.Bus
-	blobs   *memoryBlobs
+	blobs   *blobtest.Store
 	server  *Server
 	url     string
 	schema  *schematest.Recorder
@@ -52,7 +49,7 @@ func startGround(t *testing.T) *env {
 	e.db, e.roles = postgrestest.New(t)
 	e.nats = natstest.New(t)
 	e.bus = e.nats.Bus(hoist.ComponentAPI)
-	e.blobs = newMemoryBlobs(t)
+	e.blobs = blobtest.New(t)
 	schema, err := schematest.Load()
 	if err != nil {
 		t.Fatal(err)
@@ -90,7 +87,7 @@ func (e *env) process(change ...func(*Config)) (*Server, string) {
 	}
 	port := l.Addr().(*net.TCPAddr).Port
 	cfg := Config{
-		DB: e.db, Bus: e.bus, Blobs: e.blobs, Stack: "debian-12", SigningKey: []byte("key"),
+		DB: e.db, Bus: e.bus, Blobs: e.blobs.Open(hoist.ComponentAPI), Stack: "debian-12", SigningKey: []byte("key"),
 		BuiltIn: map[string]string{"hoist/go": "hoist/go", "heroku/go": "hoist/go"},
 		Public:  hoist.Public{Domain: "127.0.0.1", HTTP: port, SSH: 2222, Rendezvous: 5000},
 		Log:     slog.New(slog.NewTextHandler(e.t.Output(), nil)),
@@ -255,86 +252,4 @@ func (e *env) exec(sql string, args ...any) {
 	if _, err := e.db.Pool.Exec(context.Background(), sql, args...); err != nil {
 		e.t.Fatal(err)
 	}
-}
-
-// memoryBlobs is a blob store in memory.
-type memoryBlobs struct {
-	*httptest.Server
-	mu    sync.Mutex
-	blobs map[string]memoryBlob
-}
-
-type memoryBlob struct {
-	body []byte
-	at   time.Time
-}
-
-func newMemoryBlobs(t *testing.T) *memoryBlobs {
-	m := &memoryBlobs{blobs: map[string]memoryBlob{}}
-	m.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		key := strings.TrimPrefix(r.URL.Path, "/")
-		if r.Method == http.MethodPut {
-			m.Put(r.Context(), key, r.Body, -1, 1<<30)
-			return
-		}
-		body, _, err := m.Get(r.Context(), key)
-		if err != nil {
-			w.WriteHeader(404)
-			return
-		}
-		io.Copy(w, body)
-	}))
-	t.Cleanup(m.Close)
-	return m
-}
-
-func (m *memoryBlobs) Put(_ context.Context, key string, r io.Reader, _, _ int64) error {
-	body, err := io.ReadAll(r)
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.blobs[key] = memoryBlob{body, time.Now()}
-	return err
-}
-
-func (m *memoryBlobs) Get(_ context.Context, key string) (io.ReadCloser, hoist.BlobInfo, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	b, ok := m.blobs[key]
-	if !ok {
-		return nil, hoist.BlobInfo{}, hoist.ErrNotFound
-	}
-	return io.NopCloser(bytes.NewReader(b.body)), hoist.BlobInfo{Key: key, Size: int64(len(b.body)), ModTime: b.at}, nil
-}
-
-func (m *memoryBlobs) Stat(ctx context.Context, key string) (hoist.BlobInfo, error) {
-	_, info, err := m.Get(ctx, key)
-	return info, err
-}
-
-func (m *memoryBlobs) Delete(_ context.Context, key string) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	delete(m.blobs, key)
-	return nil
-}
-
-func (m *memoryBlobs) keys() []string {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return slices.Sorted(maps.Keys(m.blobs))
-}
-
-func (m *memoryBlobs) List(ctx context.Context, prefix string, f func(hoist.BlobInfo) error) error {
-	for _, key := range m.keys() {
-		if info, err := m.Stat(ctx, key); err == nil && strings.HasPrefix(key, prefix) {
-			if err := f(info); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-func (m *memoryBlobs) Presign(_ context.Context, method, key string, _ time.Duration, _ hoist.Viewpoint) (string, error) {
-	return m.URL + "/" + key + "?method=" + method, nil
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/hoist-sh/hoist"
+	"github.com/hoist-sh/hoist/blob/blobtest"
 	"github.com/hoist-sh/hoist/postgres"
 )
 
@@ -97,11 +98,12 @@ func TestNothingGrowsForEver(t *testing.T) {
 	e.exec(`INSERT INTO slugs (id, app_id, blob_key) VALUES ($1, $2, $3)`, slug, id, "slugs/"+id+"/"+slug+".squashfs")
 	needed := []string{"sources/a/needed.tgz", "repos/" + gone + "/pack", "caches/" + id + ".tar.zst", "slugs/" + id + "/" + slug + ".squashfs"}
 	garbage := []string{"sources/a/old.tgz", "builds/" + build + "/result", "caches/" + gone + ".tar.zst", "slugs/" + gone + "/x", "slugs/" + id + "/x"}
+	blobs := e.blobs.Open(blobtest.Everybody)
 	for _, key := range slices.Concat(needed, garbage) {
-		e.blobs.Put(ctx, key, strings.NewReader("x"), 1, 1)
+		blobs.Put(ctx, key, strings.NewReader("x"), 1, 1)
 	}
 	// Another, so that the one of the server does not wake up meanwhile.
-	collector := New(nil, Config{DB: e.db, Blobs: e.blobs, Log: slog.Default()})
+	collector := New(nil, Config{DB: e.db, Blobs: e.blobs.Open(hoist.ComponentAPI), Log: slog.Default()})
 	if err := collector.collectOnce(ctx, time.Now().Add(48*time.Hour)); err != nil {
 		t.Fatal(err)
 	}
@@ -116,7 +118,7 @@ func TestNothingGrowsForEver(t *testing.T) {
 		}
 	}
 	slices.Sort(needed)
-	if keys := e.blobs.keys(); !slices.Equal(keys, needed) {
+	if keys := e.blobs.Keys(); !slices.Equal(keys, needed) {
 		t.Errorf("left: %q, not %q", keys, needed)
 	}
 }

@@ -18,7 +18,7 @@ import (
 
 	"github.com/hoist-sh/hoist"
 	"github.com/hoist-sh/hoist/api"
-	"github.com/hoist-sh/hoist/blob"
+	"github.com/hoist-sh/hoist/blob/blobtest"
 	"github.com/hoist-sh/hoist/cli"
 	"github.com/hoist-sh/hoist/logs"
 	"github.com/hoist-sh/hoist/nats/natstest"
@@ -44,18 +44,7 @@ func newLive(t *testing.T) *live {
 	if err := bus.Bus("seed").EnsureStreams(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	files, err := blob.NewFiles(t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	store := httptest.NewServer(blob.NewServer(files, map[string]blob.User{
-		"api": {Secret: "s", Read: []string{""}, Write: []string{""}},
-	}, natstest.Log(t)))
-	t.Cleanup(store.Close)
-	blobs, err := blob.Open("hoist://api:s@" + store.Listener.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
+	store := blobtest.New(t)
 	var front http.ServeMux
 	web := httptest.NewServer(&front)
 	t.Cleanup(web.Close)
@@ -77,7 +66,7 @@ func newLive(t *testing.T) *live {
 		front.Handle(path, proxy)
 	}
 	serve("/", func(n net.Listener) hoist.Component {
-		return api.New(n, api.Config{DB: roles.Open("api"), Bus: bus.Bus("api"), Blobs: blobs, Public: public, Stack: "debian-12",
+		return api.New(n, api.Config{DB: roles.Open("api"), Bus: bus.Bus("api"), Blobs: store.Open("api"), Public: public, Stack: "debian-12",
 			BuiltIn:    map[string]string{"hoist/go": "hoist/go", "hoist/node": "hoist/node"},
 			SigningKey: []byte("key"), Log: natstest.Log(t)})
 	})

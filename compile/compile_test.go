@@ -19,7 +19,10 @@ import (
 	"time"
 
 	"github.com/hoist-sh/hoist"
+	"github.com/hoist-sh/hoist/blob/blobtest"
 	"github.com/hoist-sh/hoist/compile"
+	"github.com/hoist-sh/hoist/nats"
+	"github.com/hoist-sh/hoist/nats/natstest"
 	"github.com/hoist-sh/hoist/postgres"
 	"github.com/hoist-sh/hoist/postgres/postgrestest"
 	"github.com/hoist-sh/hoist/rendezvous"
@@ -29,18 +32,35 @@ type world struct {
 	t     *testing.T
 	admin *postgres.DB
 	roles *postgrestest.Roles
-	bus   *memoryBus
-	blobs *memoryBlobs
+	nats  *natstest.Server
+	git   hoist.Bus // the others' connections
+	logs  hoist.Bus
+	deaf  bool // no bell is heard
+	blobs *blobtest.Store
 	app   hoist.ID
 	owner hoist.ID
 }
 
 func newWorld(t *testing.T) *world {
-	w := &world{t: t, bus: newBus(), blobs: newBlobs(t), app: hoist.NewID(), owner: hoist.NewID()}
+	w := &world{t: t, nats: natstest.New(t), blobs: blobtest.New(t), app: hoist.NewID(), owner: hoist.NewID()}
 	w.admin, w.roles = postgrestest.New(t)
+	w.git, w.logs = w.nats.Bus(hoist.ComponentGit), w.nats.Bus(hoist.ComponentLogs)
+	if err := w.nats.Bus(nats.ComponentSeed).EnsureStreams(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	w.exec(`INSERT INTO accounts (id, email) VALUES ($1, 'a@example.com')`, w.owner)
 	w.exec(`INSERT INTO apps (id, name, owner_id, stack, region, config) VALUES ($1, 'blue', $2, 'hoist-1', 'here', '{"GREETING": "hello"}')`, w.app, w.owner)
 	return w
+}
+
+// bus is a connection of a component's, with its permissions only.
+func (w *world) bus(component string) hoist.Bus {
+	w.t.Helper()
+	bus := w.nats.Bus(component)
+	if w.deaf {
+		return deaf{bus}
+	}
+	return bus
 }
 
 func (w *world) exec(sql string, args ...any) {
@@ -75,7 +95,9 @@ func (w *world) push(files map[string]string) hoist.ID {
 	text := tarball(files)
 	sum := sha256.Sum256(text)
 	key := "builds/" + id + "/source.tgz"
-	w.blobs.Put(context.Background(), key, bytes.NewReader(text), -1, 1<<30)
+	if err := w.blobs.Open(hoist.ComponentGit).Put(context.Background(), key, bytes.NewReader(text), int64(len(text)), 1<<30); err != nil {
+		w.t.Fatal(err)
+	}
 	packs := "[]"
 	if files["wait-for"] != "" {
 		pack := filepath.Join(w.t.TempDir(), "waiting.tgz")
@@ -86,7 +108,9 @@ func (w *world) push(files map[string]string) hoist.ID {
 	}
 	w.exec(`INSERT INTO builds (id, app_id, account_id, stack, source_key, source_checksum, source_version, source_description, push, buildpacks)
 		VALUES ($1, $2, $3, 'hoist-1', $4, $5, '4ac0ffee00', 'First', '{}', $6)`, id, w.app, w.owner, key, "SHA256:"+hex.EncodeToString(sum[:]), packs)
-	w.bus.Ring(hoist.BellBuild, nil)
+	if !w.deaf {
+		w.git.Ring(hoist.BellBuild, nil)
+	}
 	return id
 }
 
@@ -103,7 +127,7 @@ func (w *world) workerWith(s compile.Settings, db compile.Store) (stop func()) {
 		return rendezvous.Dial(ctx, listener, secret)
 	}
 	log := slog.New(slog.NewTextHandler(testWriter{w.t}, nil))
-	worker := compile.New(s, db, w.bus, w.blobs, dial, log)
+	worker := compile.New(s, db, w.bus(hoist.ComponentCompile), w.blobs.Open(hoist.ComponentCompile), dial, log)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() {
@@ -127,7 +151,7 @@ func (w testWriter) Write(p []byte) (int, error) {
 }
 
 func (w *world) machine() *machine {
-	return newMachine(w.t, w.roles.Open(hoist.ComponentRuntime), w.bus)
+	return newMachine(w.t, w.roles.Open(hoist.ComponentRuntime), w.bus(hoist.ComponentRuntime))
 }
 
 type row struct {
@@ -156,7 +180,7 @@ func (w *world) await(id hoist.ID, states ...hoist.BuildState) row {
 			return r
 		}
 		if time.Now().After(deadline) {
-			text, _ := w.bus.output(id)
+			text, _ := w.output(id)
 			w.t.Fatalf("the build is %+v, want %v; output:\n%s", r, states, text)
 		}
 	}
@@ -200,11 +224,19 @@ func TestABuildBecomesASlug(t *testing.T) {
 	if s.ProcessTypes["web"] != "bin/server" || s.ProcessTypes["worker"] != "bin/worker" || s.BuildpackProvided != "Procfile" || s.Commit != "4ac0ffee00" || !s.Ready {
 		t.Errorf("%+v", s)
 	}
-	blob := w.blobs.blobs[s.Key].data
+	body, _, err := w.blobs.Open(hoist.ComponentRuntime).Get(t.Context(), s.Key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer body.Close()
+	blob, err := io.ReadAll(body)
+	if err != nil {
+		t.Fatal(err)
+	}
 	if sum := sha256.Sum256(blob); hex.EncodeToString(sum[:]) != s.SHA256 || int64(len(blob)) != s.Size {
 		t.Errorf("the slug in the blob store is not the one in the database")
 	}
-	text, end := w.bus.output(id)
+	text, end := w.output(id)
 	for _, want := range []string{"-----> Procfile app detected", "Procfile declares types     -> web, worker", "-----> Compressing... done, "} {
 		if !strings.Contains(text, want) || !strings.Contains(r.Output, want) {
 			t.Errorf("the output lacks %q:\n%s", want, text)
@@ -213,10 +245,10 @@ func TestABuildBecomesASlug(t *testing.T) {
 	if end != "" {
 		t.Errorf("the stream ended with %q although the release is to come", end)
 	}
-	if lines := w.bus.logs(w.app); len(lines) < 4 || lines[0].Text != "Build started of 4ac0ffee" {
+	if lines := w.appLog(); len(lines) < 4 || lines[0].Text != "Build started of 4ac0ffee" {
 		t.Errorf("log: %+v", lines)
 	}
-	w.eventually("only slug and cache are left", func() bool { return len(w.blobs.keys()) == 2 })
+	w.eventually("only slug and cache are left", func() bool { return len(w.blobs.Keys()) == 2 })
 	w.eventually("the dyno is down", func() bool { return w.count(`SELECT count(*) FROM dynos WHERE state <> 'down'`) == 0 })
 }
 
@@ -230,8 +262,8 @@ func TestAFailedBuildSaysWhy(t *testing.T) {
 	if !strings.Contains(r.Error, "No default language could be detected") || r.FinishedAt == nil {
 		t.Errorf("%+v", r)
 	}
-	w.eventually("the stream ends", func() bool { _, end := w.bus.output(id); return end == hoist.BuildFailed })
-	if text, _ := w.bus.output(id); !strings.HasSuffix(text, " !     Push rejected, failed to compile the app.\n\n !     Push failed\n") {
+	w.eventually("the stream ends", func() bool { _, end := w.output(id); return end == hoist.BuildFailed })
+	if text, _ := w.output(id); !strings.HasSuffix(text, " !     Push rejected, failed to compile the app.\n\n !     Push failed\n") {
 		t.Errorf("%s", text)
 	}
 }
@@ -268,7 +300,7 @@ var waiting = map[string]string{
 
 func (w *world) awaitOutput(id hoist.ID, what string) {
 	w.t.Helper()
-	w.eventually("the output has "+what, func() bool { text, _ := w.bus.output(id); return strings.Contains(text, what) })
+	w.eventually("the output has "+what, func() bool { text, _ := w.output(id); return strings.Contains(text, what) })
 }
 
 func TestACancelledBuildStopsAtOnce(t *testing.T) {
@@ -279,7 +311,7 @@ func TestACancelledBuildStopsAtOnce(t *testing.T) {
 	id := w.push(slow("/nonexistent/" + hoist.NewID()))
 	w.awaitOutput(id, "working\n")
 	w.exec(`UPDATE builds SET state = 'canceled', finished_at = now() WHERE id = $1`, id)
-	w.bus.Ring(hoist.BellBuild+"."+id, nil)
+	w.git.Ring(hoist.BellBuild+"."+id, nil)
 	start := time.Now()
 	w.eventually("the dyno is down", func() bool { return w.count(`SELECT count(*) FROM dynos WHERE state = 'down' AND want = 'down'`) == 1 })
 	if d := time.Since(start); d > 3*time.Second {
@@ -359,7 +391,7 @@ func TestABuildWhoseMachinesDieIsTriedThreeTimes(t *testing.T) {
 	for attempt := range 3 {
 		m := w.machine()
 		w.eventually("the build runs", func() bool {
-			text, _ := w.bus.output(id)
+			text, _ := w.output(id)
 			return strings.Count(text, "working\n") == attempt+1
 		})
 		w.exec(`UPDATE dynos SET state = 'down', reason = 'R99 (Machine lost)' WHERE worker_id = $1`, m.id)
@@ -390,7 +422,7 @@ func TestDynosOfABuildCancelledWhileItsWorkerWasDeadAreStopped(t *testing.T) {
 func TestLostBellsCostLittle(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	w.bus.deaf = true
+	w.deaf = true
 	w.machine()
 	w.worker(compile.Settings{})
 	time.Sleep(50 * time.Millisecond)

@@ -146,7 +146,7 @@ func TestManyPacksBecomeOneAndUnneededOnesGo(t *testing.T) {
 		t.Error(w.refs(app))
 	}
 
-	blobs := openBlobs(t, w.blobs(hoist.ComponentGit))
+	blobs := w.blobs.Open(hoist.ComponentGit)
 	count := func() (n int) {
 		blobs.List(t.Context(), "repos/", func(hoist.BlobInfo) error { n++; return nil })
 		return n

@@ -304,7 +304,7 @@ func TestSourceIsWhatACheckoutHas(t *testing.T) {
 	ann.git(dir, "push", s.sshURL("shop"), "main")
 	ann.git(dir, "push", s.sshURL("shop"), "main:master")
 	var sums []string
-	blobs := openBlobs(t, w.blobs(hoist.ComponentGit))
+	blobs := w.blobs.Open(hoist.ComponentGit)
 	err := blobs.List(t.Context(), "builds/", func(b hoist.BlobInfo) error {
 		r, _, err := blobs.Get(t.Context(), b.Key)
 		if err != nil {

@@ -6,8 +6,6 @@ import (
 	"io"
 	"log/slog"
 	"net"
-	"net/http/httptest"
-	"net/url"
 	"os"
 	"os/exec"
 	"sync"
@@ -37,32 +35,6 @@ func (s *server) httpURL(p *person, app string) string {
 	return "http://x:" + p.token + "@" + s.http + "/" + app + ".git"
 }
 
-// blobStore serves a file store as the seed does and returns each user's URL.
-func blobStore(t *testing.T) func(user string) string {
-	files, err := blob.NewFiles(t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	prefixes := []string{"repos/", "builds/", "git/"}
-	store := httptest.NewServer(blob.NewServer(files, map[string]blob.User{
-		hoist.ComponentGit: {Secret: "test", Read: prefixes, Write: prefixes},
-	}, slog.New(slog.NewTextHandler(t.Output(), nil))))
-	t.Cleanup(store.Close)
-	return func(user string) string {
-		u, _ := url.Parse(store.URL)
-		u.Scheme, u.User = "hoist", url.UserPassword(user, "test")
-		return u.String()
-	}
-}
-
-func openBlobs(t testing.TB, url string) hoist.Blobs {
-	blobs, err := blob.Open(url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return blobs
-}
-
 // server starts a component inside the test.
 func (w *world) server(change ...func(*git.Config)) *server {
 	w.t.Helper()
@@ -70,7 +42,7 @@ func (w *world) server(change ...func(*git.Config)) *server {
 	self, _ := os.Executable()
 	own := make(chan string, 1)
 	c := git.Config{
-		DB: w.roles.Open(hoist.ComponentGit), Bus: w.nats.Bus(hoist.ComponentGit), Blobs: openBlobs(w.t, w.blobs(hoist.ComponentGit)),
+		DB: w.roles.Open(hoist.ComponentGit), Bus: w.nats.Bus(hoist.ComponentGit), Blobs: w.blobs.Open(hoist.ComponentGit),
 		Public: hoist.Public{Domain: "example.test", SSH: 22},
 		Log:    slog.New(slog.NewTextHandler(w.t.Output(), nil)),
 		Dir:    s.dir, Hook: self, SSH: s.ssh, HTTP: s.http,
@@ -100,7 +72,7 @@ func (w *world) process(dir string) *server {
 	s := &server{dir: cmp.Or(dir, w.t.TempDir()), ssh: freeAddr(w.t), http: freeAddr(w.t)}
 	cmd := exec.Command(os.Args[0])
 	cmd.Env = []string{"GIT_TEST_SERVER=1", "DATABASE_URL=" + w.roles.URL(hoist.ComponentGit), "NATS_URL=" + w.nats.URL(hoist.ComponentGit),
-		"BLOB_URL=" + w.blobs(hoist.ComponentGit), "HOIST_DIR=" + s.dir, "SSH=" + s.ssh, "HTTP=" + s.http}
+		"BLOB_URL=" + w.blobs.URL(hoist.ComponentGit), "HOIST_DIR=" + s.dir, "SSH=" + s.ssh, "HTTP=" + s.http}
 	cmd.Stderr = w.t.Output()
 	cmd.WaitDelay = 10 * time.Second
 	if err := cmd.Start(); err != nil {

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/hoist-sh/hoist"
+	"github.com/hoist-sh/hoist/blob/blobtest"
 	"github.com/hoist-sh/hoist/git"
 	"github.com/hoist-sh/hoist/nats"
 	"github.com/hoist-sh/hoist/nats/natstest"
@@ -49,8 +50,8 @@ type world struct {
 	roles *postgrestest.Roles
 	nats  *natstest.Server
 	bus   hoist.Bus
-	blobs func(user string) string // BLOB_URL
-	home  string                   // of the clients
+	blobs *blobtest.Store
+	home  string // of the clients
 
 	builders sync.WaitGroup
 	finish   chan struct{} // lets one slow build go on
@@ -65,7 +66,7 @@ func newWorld(t *testing.T) *world {
 		t.Fatal(err)
 	}
 	w.bus = w.nats.Bus(hoist.ComponentAPI)
-	w.blobs = blobStore(t)
+	w.blobs = blobtest.New(t)
 	w.api, w.roles = postgrestest.New(t)
 	ctx, stop := context.WithCancel(context.Background())
 	t.Cleanup(func() { stop(); w.builders.Wait() })

@@ -95,7 +95,7 @@ func (p *platform) process(t *testing.T, dir string) (kill func()) {
 	cmd := exec.Command(self)
 	// In a mount namespace of its own, which a kill ends.
 	env := slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "HOIST_MOUNT_NAMESPACE=") })
-	cmd.Env = append(env, fmt.Sprintf("%s=%d", processEnv, os.Getpid()), "DIR="+dir, "BLOB_URL="+p.url,
+	cmd.Env = append(env, fmt.Sprintf("%s=%d", processEnv, os.Getpid()), "DIR="+dir, "BLOB_URL="+p.store.URL(hoist.ComponentRuntime),
 		"DATABASE_URL="+p.roles.URL(hoist.ComponentRuntime), "NATS_URL="+p.nats.URL(hoist.ComponentRuntime))
 	cmd.Stdout, cmd.Stderr = t.Output(), t.Output()
 	if err := cmd.Start(); err != nil {

@@ -10,7 +10,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/http/httptest"
 	"net/url"
 	"os"
 	"os/signal"
@@ -21,7 +20,7 @@ import (
 	"time"
 
 	"github.com/hoist-sh/hoist"
-	"github.com/hoist-sh/hoist/blob"
+	"github.com/hoist-sh/hoist/blob/blobtest"
 	"github.com/hoist-sh/hoist/nats"
 	"github.com/hoist-sh/hoist/nats/natstest"
 	"github.com/hoist-sh/hoist/oci"
@@ -79,8 +78,8 @@ type platform struct {
 	bus   *nats.Bus // as api
 	tail  *nats.Bus // as logs
 	blobs *awayBlobs
-	url   string // BLOB_URL
-	wire  *wire  // between workers and the database; may be nil
+	store *blobtest.Store
+	wire  *wire // between workers and the database; may be nil
 	owner hoist.ID
 }
 
@@ -88,18 +87,8 @@ func newPlatform(t *testing.T) *platform {
 	t.Helper()
 	db, roles := postgrestest.New(t)
 	p := &platform{db: db, roles: roles, nats: natstest.New(t), owner: hoist.NewID()}
-	files, err := blob.NewFiles(t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	srv := httptest.NewServer(blob.NewServer(files, map[string]blob.User{"u": {Secret: "s", Read: []string{""}, Write: []string{""}}}, natstest.Log(t)))
-	t.Cleanup(srv.Close)
-	p.url = "hoist://u:s@" + srv.Listener.Addr().String()
-	blobs, err := blob.Open(p.url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	p.blobs = &awayBlobs{Blobs: blobs}
+	p.store = blobtest.New(t)
+	p.blobs = &awayBlobs{Blobs: p.store.Open(hoist.ComponentRuntime)}
 	p.bus, p.tail = p.nats.Bus(hoist.ComponentAPI), p.nats.Bus(hoist.ComponentLogs)
 	p.exec(t, `INSERT INTO accounts (id, email) VALUES ($1, 'ada@example.com')`, p.owner)
 	return p
@@ -224,7 +213,7 @@ func (a *app) deployImage(image []byte, commands map[string]string) hoist.ID {
 	a.v++
 	slug, release := hoist.NewID(), hoist.NewID()
 	sum := sha256.Sum256(image)
-	if err := a.p.blobs.Put(a.t.Context(), "slugs/"+slug, bytes.NewReader(image), int64(len(image)), hoist.SlugLimit); err != nil {
+	if err := a.p.store.Open(blobtest.Everybody).Put(a.t.Context(), "slugs/"+slug, bytes.NewReader(image), int64(len(image)), hoist.SlugLimit); err != nil {
 		a.t.Fatal(err)
 	}
 	a.p.exec(a.t, `INSERT INTO slugs (id, app_id, blob_key, sha256, size, ready) VALUES ($1, $2, $3, $4, $5, true)`,
