@@ -275,13 +275,8 @@ func (w *faultWorld) read(t *testing.T, name string) string {
 // "" if none is installed.
 func startS3(t *testing.T) string {
 	t.Helper()
-	cache := os.Getenv("HOIST_TEST_CACHE")
-	if cache == "" {
-		user, _ := os.UserCacheDir()
-		cache = filepath.Join(user, "hoist-test")
-	}
-	bin := filepath.Join(cache, "bin", "versitygw")
-	if _, err := os.Stat(bin); err != nil {
+	bin := testTool("versitygw")
+	if bin == "" {
 		t.Log("versitygw is not installed (script/test-deps.sh builds it): no backup to S3")
 		return ""
 	}
@@ -307,4 +302,18 @@ func startS3(t *testing.T) string {
 	t.Setenv("AWS_SECRET_ACCESS_KEY", "secretsecret")
 	t.Setenv("AWS_ENDPOINT_URL", "http://"+addr)
 	return "s3://backups/hoist/one"
+}
+
+// testTool is a program that script/test-deps.sh builds; "" if it is not there.
+func testTool(name string) string {
+	cache := os.Getenv("HOIST_TEST_CACHE")
+	if cache == "" {
+		user, _ := os.UserCacheDir()
+		cache = filepath.Join(user, "hoist-test")
+	}
+	bin := filepath.Join(cache, "bin", name)
+	if _, err := os.Stat(bin); err != nil {
+		return ""
+	}
+	return bin
 }

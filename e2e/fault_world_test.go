@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hoist-sh/hoist/seed"
 	"github.com/jackc/pgx/v5"
 )
 
@@ -74,20 +75,17 @@ func (w *faultWorld) showLogs(t *testing.T) {
 
 // query asks the platform's database, as its owner.
 func (w *faultWorld) query(into any, sql string, args ...any) error {
-	text, err := os.ReadFile(filepath.Join(w.Dir, "seed.json"))
+	settings, err := seed.Saved(w.Dir)
 	if err != nil {
 		return err
 	}
-	var state struct {
-		Password string `json:"postgres_password"`
-		Port     int    `json:"postgres_port"`
-	}
-	if err := json.Unmarshal(text, &state); err != nil {
+	url, err := seed.OwnerURL(settings)
+	if err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
-	conn, err := pgx.Connect(ctx, fmt.Sprintf("postgres://postgres:%s@127.0.0.1:%d/hoist", state.Password, state.Port))
+	conn, err := pgx.Connect(ctx, url)
 	if err != nil {
 		return err
 	}

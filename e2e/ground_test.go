@@ -1,0 +1,145 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/hoist-sh/hoist/nats"
+	"github.com/hoist-sh/hoist/postgres"
+	"github.com/jackc/pgx/v5"
+	"github.com/minio/minio-go/v7"
+	"github.com/minio/minio-go/v7/pkg/credentials"
+	"github.com/vishvananda/netns"
+)
+
+// The ground may be elsewhere: a database whose owner is no superuser, a bus with one
+// user, an S3. Nothing of it is started here then, and all of the platform works.
+func TestAGroundElsewhere(t *testing.T) {
+	world, err := newOutside()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(world.close)
+	bus, err := nats.StartServer(nats.Config{Dir: t.TempDir(), Addr: "127.0.0.1:0", Users: map[string]string{"seed": "secret"},
+		Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(bus.Close)
+	w := newFaultWorld(t, 1, "DATABASE_URL="+startDatabase(t), "NATS_URL="+bus.URL("seed"), "BLOB_URL="+startBucket(t, world))
+	for _, own := range []string{"postgres", "nats", "blobs"} {
+		if _, err := os.Stat(filepath.Join(w.Dir, own)); err == nil {
+			t.Errorf("the seed made its own %s", own)
+		}
+	}
+	app := w.apps[0]
+	if err := app.mustSet(); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := app.cli(t.Context(), "run", "echo", "from", "afar").CombinedOutput(); err != nil || !strings.Contains(string(out), "from afar") {
+		t.Fatalf("%v: %s", err, out)
+	}
+	if out, err := app.cli(t.Context(), "logs", "-n", "100").CombinedOutput(); err != nil || !strings.Contains(string(out), "Build succeeded") {
+		t.Errorf("%v: %s", err, out)
+	}
+	w.invariants(t)
+	if _, err := w.hoist("seed", "stop"); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.start(); err != nil {
+		t.Fatal(err)
+	}
+	if err := app.mustPush(); err != nil { // fetches the repository from there
+		t.Fatal(err)
+	}
+	w.invariants(t)
+}
+
+// startDatabase starts a Postgres with an empty database and returns its URL.
+func startDatabase(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("/tmp", "hoist-pg")
+	if err != nil {
+		t.Fatal(err)
+	}
+	os.Chmod(dir, 0o711) // Postgres passes through it
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	s := &postgres.Server{Dir: dir + "/pg", Password: "secret", Mortal: true}
+	if err := s.Init(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	run, stop := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- s.Run(run) }()
+	t.Cleanup(func() { stop(); <-done })
+	if err := s.Ready(t.Context(), map[string]string{"owner": "secret"}); err != nil {
+		t.Fatal(err)
+	}
+	db, err := pgx.Connect(t.Context(), s.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close(context.Background())
+	if _, err := db.Exec(t.Context(), `CREATE DATABASE platform OWNER owner`); err != nil {
+		t.Fatal(err)
+	}
+	return strings.TrimSuffix(s.RoleURL("owner", "secret"), "/hoist") + "/platform"
+}
+
+// startBucket starts an S3 on a host of the internet and returns the BLOB_URL of a bucket there.
+func startBucket(t *testing.T, o *outside) string {
+	t.Helper()
+	bin := testTool("versitygw")
+	if bin == "" {
+		t.Skip("versitygw is not installed; script/test-deps.sh builds it")
+	}
+	host := strings.TrimPrefix(o.URL, "http://")
+	addr := host + ":9000"
+	cmd := exec.Command(bin, "--access", "key", "--secret", "secretsecret", "--port", addr, "posix", t.TempDir())
+	cmd.Dir = t.TempDir()
+	cmd.Stdout, cmd.Stderr = io.Discard, io.Discard
+	o.start(t, cmd)
+	client, err := minio.New(addr, &minio.Options{Creds: credentials.NewStaticV4("key", "secretsecret", ""), Region: "us-east-1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := eventually(30*time.Second, func() error {
+		return client.MakeBucket(t.Context(), "platform", minio.MakeBucketOptions{})
+	}); err != nil {
+		t.Fatal(err)
+	}
+	return fmt.Sprintf("s3://key:secretsecret@%s/platform?insecure=true", addr)
+}
+
+// start starts a process on the host, which ends with the test.
+func (o *outside) start(t *testing.T, cmd *exec.Cmd) {
+	t.Helper()
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // when its thread ends
+	started, ended := make(chan error), make(chan struct{})
+	go func() {
+		defer close(ended)
+		runtime.LockOSThread() // for good: the thread is elsewhere
+		err := netns.Set(o.ns)
+		if err == nil {
+			err = cmd.Start()
+		}
+		started <- err
+		if err == nil {
+			cmd.Wait()
+		}
+	}()
+	if err := <-started; err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { cmd.Process.Kill(); <-ended })
+}
