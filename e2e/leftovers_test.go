@@ -12,7 +12,7 @@ import (
 )
 
 // leftovers lists what the platform still has on this machine outside its
-// directory, a line each: mounts, loop devices, cgroups, interfaces, firewall.
+// directory, a line each: mounts, loop devices, cgroups, interfaces, routes, firewall.
 // Other platforms' are not ours to judge.
 func (p *platform) leftovers() string {
 	settings := seed.Settings{DataDir: p.Dir}
@@ -41,6 +41,10 @@ func (p *platform) leftovers() string {
 	links, _ := netlink.LinkList()
 	for _, l := range links {
 		keep("link", l.Attrs().Name, oci.InterfacePrefix(name))
+	}
+	routes, _ := exec.Command("ip", "route", "show", "type", "unreachable").Output()
+	for line := range strings.Lines(string(routes)) {
+		keep("route", line, p.network)
 	}
 	tables, _ := exec.Command("nft", "list", "tables").Output()
 	for line := range strings.Lines(string(tables)) {

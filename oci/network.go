@@ -171,6 +171,29 @@ func ReleaseAddress(ip netip.Addr) error {
 	return nil
 }
 
+// HoldNetwork makes those addresses of a network that no dyno has unreachable. Else
+// what is sent to a dyno that is gone leaves the machine by its default route, to
+// whoever has that address there, or is waited for in vain. It goes with a reboot.
+func HoldNetwork(prefix netip.Prefix) error {
+	if err := netlink.RouteReplace(unreachable(prefix)); err != nil {
+		return fmt.Errorf("oci: hold %s: %w", prefix, err)
+	}
+	return nil
+}
+
+// ReleaseNetwork undoes HoldNetwork.
+func ReleaseNetwork(prefix netip.Prefix) error {
+	if err := netlink.RouteDel(unreachable(prefix)); err != nil && !errors.Is(err, unix.ESRCH) {
+		return fmt.Errorf("oci: release %s: %w", prefix, err)
+	}
+	return nil
+}
+
+func unreachable(prefix netip.Prefix) *netlink.Route {
+	return &netlink.Route{Type: unix.RTN_UNREACHABLE,
+		Dst: &net.IPNet{IP: prefix.Addr().AsSlice(), Mask: net.CIDRMask(prefix.Bits(), 32)}}
+}
+
 // connect gives the network namespace of process pid its interface. It
 // vanishes with the namespace.
 func (n *network) connect(pid int, ip netip.Addr) error {

@@ -138,3 +138,22 @@ func TestEgressListOpensWhatItNames(t *testing.T) {
 		t.Fatalf("got %q", out)
 	}
 }
+
+func TestAnAddressWithoutADynoIsUnreachable(t *testing.T) {
+	network := netip.MustParsePrefix("10.212.63.0/28")
+	if err := oci.HoldNetwork(network); err != nil {
+		t.Fatal(err)
+	}
+	defer oci.ReleaseNetwork(network)
+	if err := oci.HoldNetwork(network); err != nil {
+		t.Error("again:", err)
+	}
+	if conn, err := net.DialTimeout("tcp", "10.212.63.5:5000", 2*time.Second); !errors.Is(err, syscall.EHOSTUNREACH) {
+		t.Error(conn, err)
+	}
+	for range 2 {
+		if err := oci.ReleaseNetwork(network); err != nil {
+			t.Error(err)
+		}
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"compress/gzip"
 	"context"
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -71,7 +72,7 @@ func (p *Prover) build(ctx context.Context, w *world, only hoist.ID) error {
 	return errors.New("a build of the fixture did not end")
 }
 
-// checkSlug looks into a slug.
+// checkSlug looks into a slug that was registered.
 func (p *Prover) checkSlug(ctx context.Context, w *world, b hoist.Build, want string) error {
 	s, err := p.cfg.DB.Slug(ctx, w.app.ID, b.SlugID)
 	if err != nil {
@@ -82,20 +83,31 @@ func (p *Prover) checkSlug(ctx context.Context, w *world, b hoist.Build, want st
 		return fmt.Errorf("the slug it registered: %w", err)
 	}
 	defer r.Close()
+	sum := sha256.New()
+	if err := p.checkImage(ctx, io.TeeReader(r, sum), want); err != nil {
+		return err
+	}
+	if got := hex.EncodeToString(sum.Sum(nil)); got != s.SHA256 {
+		return fmt.Errorf("the slug has the checksum %s, not %s as it registered", got, s.SHA256)
+	}
+	if s.ProcessTypes["proof"] != strings.TrimSpace(strings.TrimPrefix(procfile, "proof:")) {
+		return fmt.Errorf("the slug it made has the process types %v", s.ProcessTypes)
+	}
+	return nil
+}
+
+// checkImage looks for the fixture in a slug.
+func (p *Prover) checkImage(ctx context.Context, image io.Reader, text string) error {
 	f, err := os.CreateTemp(p.cfg.Dir, "slug")
 	if err != nil {
 		return err
 	}
 	defer os.Remove(f.Name())
 	defer f.Close()
-	sum := sha256.New()
-	if _, err := io.Copy(io.MultiWriter(f, sum), r); err != nil {
-		return fmt.Errorf("the slug it registered: %w", err)
+	if _, err := io.Copy(f, image); err != nil {
+		return fmt.Errorf("the slug it made: %w", err)
 	}
-	if got := hex.EncodeToString(sum.Sum(nil)); got != s.SHA256 {
-		return fmt.Errorf("the slug has the checksum %s, not %s as it registered", got, s.SHA256)
-	}
-	for name, want := range map[string]string{nonce: want, "Procfile": procfile} {
+	for name, want := range map[string]string{nonce: text, "Procfile": procfile} {
 		got, err := exec.CommandContext(ctx, "unsquashfs", "-cat", f.Name(), name).CombinedOutput()
 		if err != nil {
 			return fmt.Errorf("the slug it made cannot be read: %.200s", bytes.TrimSpace(got))
@@ -104,9 +116,6 @@ func (p *Prover) checkSlug(ctx context.Context, w *world, b hoist.Build, want st
 			return fmt.Errorf("in the slug it made, %s is not what it was in the source", name)
 		}
 	}
-	if s.ProcessTypes["proof"] != strings.TrimSpace(strings.TrimPrefix(procfile, "proof:")) {
-		return fmt.Errorf("the slug it made has the process types %v", s.ProcessTypes)
-	}
 	return nil
 }
 
@@ -114,6 +123,10 @@ func (p *Prover) checkSlug(ctx context.Context, w *world, b hoist.Build, want st
 func (p *Prover) compile(ctx context.Context, w *world, d Process) error {
 	return p.build(ctx, w, d.ID)
 }
+
+// slugInside has a dyno say the fixture's text and, as build dynos are to run
+// the runtime's own hoist-compile, a slug that this makes of the fixture.
+const slugInside = "cat " + nonce + " && echo && hoist-compile . --output /tmp/slug >/dev/null && base64 -w 0 /tmp/slug && echo && echo proven"
 
 // runtime starts a dyno of the fixture and passes on what it says.
 func (p *Prover) runtime(ctx context.Context, w *world, d Process) error {
@@ -127,7 +140,7 @@ func (p *Prover) runtime(ctx context.Context, w *world, d Process) error {
 	secret := hoist.NewSecret()
 	hash := sha256.Sum256([]byte(secret))
 	dyno := hoist.Dyno{ID: hoist.NewID(), AppID: w.app.ID, ReleaseID: release.ID, Type: "run", Size: hoist.DefaultSize,
-		Command: "cat " + nonce + " && echo && echo proven", SecretHash: hash[:], Timeout: time.Minute}
+		Command: slugInside, SecretHash: hash[:], Timeout: time.Minute}
 	address, err := p.cfg.DB.CreateProofDyno(ctx, dyno, d.Worker)
 	if err != nil {
 		return err
@@ -139,9 +152,13 @@ func (p *Prover) runtime(ctx context.Context, w *world, d Process) error {
 	}
 	defer conn.Close()
 	conn.SetReadDeadline(time.Now().Add(20 * time.Second))
-	said, err := io.ReadAll(io.LimitReader(conn, 1<<16))
-	if err != nil || !strings.HasSuffix(strings.TrimSpace(string(said)), "proven") {
+	said, err := io.ReadAll(io.LimitReader(conn, 1<<20))
+	lines := strings.Fields(string(said))
+	if err != nil || len(lines) != 3 || lines[2] != "proven" {
 		return fmt.Errorf("a dyno said %.200q: %w", said, errors.Join(err, errors.New("not what was expected")))
+	}
+	if err := p.checkImage(ctx, base64.NewDecoder(base64.StdEncoding, strings.NewReader(lines[1])), lines[0]); err != nil {
+		return fmt.Errorf("a build dyno: %w", err)
 	}
 	for wait(ctx) {
 		now, err := p.cfg.DB.Dyno(ctx, w.app.ID, dyno.ID)

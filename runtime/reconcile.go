@@ -36,8 +36,12 @@ func (r *Runtime) reconcileLoop(ctx context.Context) {
 	defer tick.Stop()
 	steady := time.Now()
 	for {
-		if err := r.resync(ctx, time.Since(steady) > r.cfg.LostAfter); err != nil {
-			// Who was away itself cannot say that others are lost.
+		// Who was away itself cannot say that others are lost, but for those that are known to be.
+		lostAfter := r.cfg.LostAfter
+		if time.Since(steady) <= lostAfter {
+			lostAfter = 0
+		}
+		if err := r.resync(ctx, lostAfter); err != nil {
 			steady = time.Now()
 			if ctx.Err() == nil {
 				r.log.Warn("waits", "for", "database: "+err.Error())
@@ -64,18 +68,16 @@ func (r *Runtime) reconcileLoop(ctx context.Context) {
 	}
 }
 
-func (r *Runtime) resync(ctx context.Context, steady bool) error {
+func (r *Runtime) resync(ctx context.Context, lostAfter time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	if steady {
-		lost, err := r.db.LoseWorkers(ctx, r.cfg.LostAfter)
-		if err != nil {
-			return err
-		}
-		for _, d := range lost {
-			r.say(d, "Its worker was lost: "+map[bool]string{true: "the dyno has ended", false: "moving to another"}[d.State == hoist.DynoDown])
-			r.ring(d)
-		}
+	lost, err := r.db.LoseWorkers(ctx, lostAfter)
+	if err != nil {
+		return err
+	}
+	for _, d := range lost {
+		r.say(d, "Its worker was lost: "+map[bool]string{true: "the dyno has ended", false: "moving to another"}[d.State == hoist.DynoDown])
+		r.ring(d)
 	}
 	abandoned, err := r.db.AbandonedDynos(ctx, r.cfg.AttachTimeout)
 	if err != nil {

@@ -100,6 +100,24 @@ func TestWorkers(t *testing.T) {
 		p.worker(t, e1, in(dir))
 		a.eventually("the returned worker ends what is not its own", func() bool { return e1.running() == 0 })
 	})
+	t.Run("those of a worker that is known to be lost move at once, after a restart of all too", func(t *testing.T) {
+		dir := t.TempDir()
+		stop := p.worker(t, newHostEngine(t), in(dir))
+		a := p.app(t)
+		a.deploy(map[string]string{"web": web})
+		a.becomes("web.1 up")
+		stop()
+		lost, err := os.ReadFile(dir + "/worker")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := p.db.LoseWorker(t.Context(), strings.TrimSpace(string(lost))); err != nil {
+			t.Fatal(err)
+		}
+		e := newHostEngine(t)
+		p.worker(t, e, func(c *runtime.Config) { c.LostAfter = time.Hour })
+		a.eventually("up on the other", func() bool { return e.started("web.1") == 1 && a.live() == "web.1 up" })
+	})
 	t.Run("a draining worker's dynos start elsewhere first", func(t *testing.T) {
 		e1, e2 := newHostEngine(t), newHostEngine(t)
 		stop1 := p.worker(t, e1, func(c *runtime.Config) { c.DrainOnStop = true })

@@ -160,6 +160,9 @@ func (s *Settings) EngineEnviron() [][]string {
 // Gateway is the machine's own address, as the dynos see it.
 func (s *Settings) Gateway() netip.Addr { return s.gateway() }
 
+// DynoNetwork is where the machine's dynos have their addresses.
+func (s *Settings) DynoNetwork() netip.Prefix { return s.dynoNetwork() }
+
 // Purge removes everything a seed has in its data directory, and the directory
 // if nothing else is in it.
 func Purge(s Settings) error {

@@ -43,6 +43,8 @@ type Config struct {
 	Engine func(name, dir string, network netip.Prefix) (Engine, error)
 	// HoldAddress makes an address the machine's own.
 	HoldAddress func(netip.Addr) error
+	// HoldNetwork makes those addresses of a network that no dyno has unreachable.
+	HoldNetwork func(netip.Prefix) error
 	// Stack and Region are those of the app that proofs are done with.
 	Stack, Region string
 	// Started, if set, is called when nothing can be wrong with the settings
@@ -126,6 +128,11 @@ func Run(ctx context.Context, cfg Config) (err error) {
 	if err := saveSettings(cfg.Settings, cfg.DataDir); err != nil {
 		return err
 	}
+	if cfg.Engine != nil {
+		if err := cfg.HoldNetwork(cfg.dynoNetwork()); err != nil {
+			return err
+		}
+	}
 	if cfg.Started != nil {
 		cfg.Started()
 	}
@@ -152,8 +159,8 @@ func (s *Seed) run(ctx context.Context) {
 		ground.Go(func() { t.keep(below, s.log) })
 	}
 	// Components wait for what they lack by themselves; starting them a little
-	// later only saves them from saying so at every start.
-	for start := time.Now(); !up(s.ground) && ctx.Err() == nil && time.Since(start) < 10*time.Second; {
+	// later only saves them from saying so at every start, but not where Postgres has much to recover.
+	for start := time.Now(); !up(s.ground) && ctx.Err() == nil && time.Since(start) < 2*time.Second; {
 		time.Sleep(10 * time.Millisecond)
 	}
 	for _, c := range s.components {

@@ -63,6 +63,11 @@ func (d *desired) code() sameAs {
 	return sameAs{d.ReleaseID, d.Version}
 }
 
+// has reports whether a dyno is of the release.
+func (d *desired) has(dyno *systemDyno) bool {
+	return d != nil && (dyno.ReleaseID == d.ReleaseID || dyno.ReleaseID == d.code().ReleaseID)
+}
+
 type process struct {
 	Command  string `json:"command"`
 	Quantity int    `json:"quantity"`
@@ -188,7 +193,7 @@ func (y *system) keeps(component string) bool {
 	if y.engine == nil || d == nil || y.state.rescued(component, d.Formation[component]).Quantity == 0 {
 		return false
 	}
-	if y.state.good(d) {
+	if y.state.Good != nil {
 		return true
 	}
 	for id, d := range y.dynos {
@@ -314,14 +319,13 @@ func (y *system) adjust(ctx context.Context, c string, want *desired) bool {
 		stop = nil // until the seed does its work
 	}
 	if now.After(y.startAt[c]) {
-		for _, n := range start {
-			if err := y.start(ctx, c, n, want); err != nil && ctx.Err() == nil {
-				y.cannot[c] = err.Error()
-				y.log.Error("cannot start", "dyno", fmt.Sprintf("%s.%d", c, n), "err", err)
-				y.backOff(c)
-			} else {
-				delete(y.cannot, c)
+		if y.vacancy(c, want) {
+			for n := 1; n <= p.Quantity; n++ {
+				y.tryStart(ctx, c, n, y.state.Good.withQuantities(want))
 			}
+		}
+		for _, n := range start {
+			y.tryStart(ctx, c, n, want)
 		}
 	}
 	if c == hoist.ComponentRuntime && len(y.vacant) > 0 && now.After(y.startAt[c]) {
@@ -331,6 +335,30 @@ func (y *system) adjust(ctx context.Context, c string, want *desired) bool {
 		y.stop(ctx, y.dynos[id])
 	}
 	return len(start) == 0 && len(stop) == 0 && settled(p.Quantity, members)
+}
+
+// vacancy reports whether nobody does a component's work, or will before a new
+// release has proved itself: after a power cut, say. The last good one's dynos then do.
+func (y *system) vacancy(c string, want *desired) bool {
+	if own := y.inside(c); y.state.Good == nil || y.state.good(want) || own != nil && own.on() {
+		return false
+	}
+	for _, d := range y.dynos {
+		if d.Type == c && !d.stopping() && (y.state.Proven[d.ID] || y.state.Good.has(d)) {
+			return false
+		}
+	}
+	return true
+}
+
+func (y *system) tryStart(ctx context.Context, c string, n int, want *desired) {
+	if err := y.start(ctx, c, n, want); err != nil && ctx.Err() == nil {
+		y.cannot[c] = err.Error()
+		y.log.Error("cannot start", "dyno", fmt.Sprintf("%s.%d", c, n), "err", err)
+		y.backOff(c)
+	} else {
+		delete(y.cannot, c)
+	}
 }
 
 func (y *system) backOff(c string) {

@@ -32,7 +32,8 @@ type systemDyno struct {
 	stopBy time.Time
 	trial  trial                  // its proof
 	lacks  string                 // for its proof
-	passed time.Time              // its proof
+	done   bool                   // its task
+	passed time.Time              // it was let in
 	said   atomic.Pointer[string] // its last line
 	wrote  hoist.DynoWant
 	ended  chan hoist.Exit
@@ -202,8 +203,9 @@ func (y *system) members(c string, want *desired) (list []member) {
 	}
 	for _, d := range y.dynos {
 		if d.Type == c {
+			proven := y.state.Proven[d.ID]
 			list = append(list, member{id: d.ID, number: d.Number, current: d.digest == digest && !d.asked,
-				proven: y.state.Proven[d.ID] && time.Since(d.passed) > overlap, stopping: d.stopping()})
+				done: d.done || proven, proven: proven && time.Since(d.passed) > overlap, stopping: d.stopping()})
 		}
 	}
 	return list

@@ -11,7 +11,8 @@ type member struct {
 	id       hoist.ID
 	number   int
 	current  bool // of the wanted release, with the wanted command and environment
-	proven   bool
+	done     bool // its task
+	proven   bool // and was let in
 	stopping bool
 }
 
@@ -50,13 +51,21 @@ func planType(quantity int, members []member) (start []int, stop []hoist.ID) {
 
 // settled reports whether all dynos wanted of a type have proven themselves.
 func settled(quantity int, members []member) bool {
-	n := 0
+	return quantity <= count(members, func(m member) bool { return m.current && m.proven && !m.stopping })
+}
+
+// ready reports whether all dynos wanted of a type have done their tasks.
+func ready(quantity int, members []member) bool {
+	return quantity <= count(members, func(m member) bool { return m.current && m.done && !m.stopping })
+}
+
+func count(members []member, is func(member) bool) (n int) {
 	for _, m := range members {
-		if m.current && m.proven && !m.stopping {
+		if is(m) {
 			n++
 		}
 	}
-	return n >= quantity
+	return n
 }
 
 func anyProven(members []member) bool {

@@ -5,6 +5,9 @@ import (
 	"net"
 	"os"
 	"testing"
+	"time"
+
+	"github.com/hoist-sh/hoist"
 )
 
 func TestOldDynosStopWhenAllTheNewOnesHaveProvenThemselves(t *testing.T) {
@@ -38,6 +41,23 @@ func TestOldDynosStopWhenAllTheNewOnesHaveProvenThemselves(t *testing.T) {
 	}
 }
 
+func TestATypeIsReadyWhenAllItsNewDynosHaveDoneTheirTasks(t *testing.T) {
+	old := member{id: "old", number: 1, done: true, proven: true}
+	one, two := member{id: "one", number: 1, current: true, done: true}, member{id: "two", number: 2, current: true}
+	for _, c := range []struct {
+		members []member
+		want    bool
+	}{{[]member{old}, false}, {[]member{old, one, two}, false}, {[]member{one, {number: 2, current: true, done: true}}, true},
+		{[]member{one, {number: 2, current: true, done: true, stopping: true}}, false}} {
+		if got := ready(2, c.members); got != c.want {
+			t.Errorf("%+v: %v", c.members, got)
+		}
+	}
+	if settled(1, []member{old, one}) {
+		t.Error("it has not been let in")
+	}
+}
+
 func TestAReleaseThatFailedGivesWayToTheLastGoodOne(t *testing.T) {
 	good := &desired{ReleaseID: "good", Version: 3, Formation: map[string]process{"git": {"bin/hoist git", 1, "Basic"}}}
 	bad := &desired{ReleaseID: "bad", Version: 4, Formation: map[string]process{"git": {"bin/hoist git --new", 2, "Basic"}, "new": {"x", 1, "Basic"}}}
@@ -56,6 +76,40 @@ func TestAReleaseThatFailedGivesWayToTheLastGoodOne(t *testing.T) {
 	s.Good = nil
 	if s.wanted() != nil {
 		t.Error("there is nothing good to go back to")
+	}
+}
+
+func TestTheGoodReleaseStandsInWhereNobodyDoesTheWork(t *testing.T) {
+	y := bareSystem(t)
+	good := y.proven(t, 1)
+	next := &desired{AppID: "app", ReleaseID: "next", Version: 2, Formation: good.Formation}
+	y.state.Next = next
+	dyno := func(id hoist.ID, release string) *systemDyno {
+		d := &systemDyno{}
+		d.ID, d.Type, d.ReleaseID = id, hoist.ComponentAPI, release
+		y.dynos[id] = d
+		return d
+	}
+	dyno("n", "next").done = true
+	if !y.vacancy(hoist.ComponentAPI, next) || y.vacancy(hoist.ComponentAPI, good) {
+		t.Error("one on probation does no work, and one of a good release does")
+	}
+	dyno("g", good.ReleaseID)
+	if y.vacancy(hoist.ComponentAPI, next) {
+		t.Error("one of the good release is there")
+	}
+	y.dynos["g"].stopBy = time.Now()
+	if !y.vacancy(hoist.ComponentAPI, next) {
+		t.Error("it is stopping")
+	}
+	y.state.Proven["n"] = true
+	if y.vacancy(hoist.ComponentAPI, next) {
+		t.Error("the new one was let in")
+	}
+	delete(y.dynos, "n")
+	y.inside(hoist.ComponentAPI).turn(true)
+	if y.vacancy(hoist.ComponentAPI, next) {
+		t.Error("the seed does the work")
 	}
 }
 

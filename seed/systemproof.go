@@ -111,26 +111,58 @@ func (y *system) prove(ctx context.Context, there bool) {
 		}
 		if y.state.Proven[d.ID] {
 			// Those of the release before say nothing of the one that is tried.
-			if want != nil && slices.Contains([]hoist.ID{want.ReleaseID, want.code().ReleaseID}, d.ReleaseID) && time.Since(d.since) > time.Minute {
+			if want.has(d) && time.Since(d.since) > time.Minute {
 				y.crashes[d.Type] = 0
 			}
 			continue
 		}
-		why := y.lacks(ctx, d, registered)
-		if d.lacks = why; why == "" {
-			y.state.Proven[d.ID] = true
-			d.State, d.passed = hoist.DynoUp, time.Now()
-			y.log.Info("proven", "dyno", d.Name(), "release", d.Version, "after", time.Since(d.since).Round(10*time.Millisecond))
-			y.say(d.AppID, d.Name(), "heroku", "State changed from starting to up")
-		} else if time.Since(d.since) > y.seed.cfg.proofLimit() {
-			y.failDyno(d, why)
+		if !d.done {
+			d.lacks = y.lacks(ctx, d, registered)
+			d.done = d.lacks == ""
+		}
+		if !d.done && time.Since(d.since) > y.seed.cfg.proofLimit() {
+			y.failDyno(d, d.lacks)
 			y.backOff(d.Type)
 			y.stop(ctx, d)
 		}
 	}
+	y.admit(ctx, want)
 }
 
-// lacks is what a dyno's proof still lacks.
+// admit lets in those that have done their tasks. Those of a release that is not
+// known to be good wait for each other, so that nobody is served by one of which a
+// part then fails.
+func (y *system) admit(ctx context.Context, want *desired) {
+	all := y.state.good(want) || y.ready(want)
+	for _, d := range y.dynos {
+		if !d.done || d.stopping() || y.state.Proven[d.ID] {
+			continue
+		}
+		if !y.state.Good.has(d) && !(all && want.has(d)) {
+			d.State, d.lacks = hoist.DynoUp, "it waits for the others to do their tasks"
+			continue
+		}
+		if err := y.seed.db.EndProbation(ctx, d.ID); err != nil && !errors.Is(err, hoist.ErrNotFound) {
+			d.lacks = "the end of its probation cannot be written: " + err.Error()
+			continue
+		}
+		y.bus.Ring(hoist.BellProven+d.ID, nil)
+		y.bus.Ring(hoist.BellComponent, []byte(d.Type))
+		y.state.Proven[d.ID] = true
+		d.State, d.lacks, d.passed = hoist.DynoUp, "", time.Now()
+		y.log.Info("proven", "dyno", d.Name(), "release", d.Version, "after", time.Since(d.since).Round(10*time.Millisecond))
+		y.say(d.AppID, d.Name(), "heroku", "State changed from starting to up")
+	}
+}
+
+// ready reports whether all dynos of a release have done their tasks.
+func (y *system) ready(want *desired) bool {
+	return want != nil && !slices.ContainsFunc(hoist.Components, func(c string) bool {
+		return !ready(y.state.rescued(c, want.Formation[c]).Quantity, y.members(c, want))
+	})
+}
+
+// lacks is what a dyno's task still lacks.
 func (y *system) lacks(ctx context.Context, d *systemDyno, registered []postgres.Registration) string {
 	i := slices.IndexFunc(registered, func(r postgres.Registration) bool { return r.ID == d.ID })
 	if i < 0 {
@@ -163,11 +195,6 @@ func (y *system) lacks(ctx context.Context, d *systemDyno, registered []postgres
 	case !passed:
 		return "it has not done its task yet"
 	}
-	if err := y.seed.db.EndProbation(ctx, d.ID); err != nil && !errors.Is(err, hoist.ErrNotFound) {
-		return "the end of its probation cannot be written: " + err.Error()
-	}
-	y.bus.Ring(hoist.BellProven+d.ID, nil)
-	y.bus.Ring(hoist.BellComponent, []byte(d.Type))
 	return ""
 }
 

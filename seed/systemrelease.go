@@ -78,8 +78,11 @@ func (y *system) fail(who, why string) {
 // lastWords is how much of a dyno's last line goes into the reason, in bytes.
 const lastWords = 400
 
-// failDyno gives the current release up for one of its dynos.
+// failDyno gives the current release up if one of its dynos cannot do its work.
 func (y *system) failDyno(d *systemDyno, why string) {
+	if !y.state.Next.has(d) {
+		return // it stands in
+	}
 	if said := d.said.Load(); said != nil && *said != "" {
 		why += fmt.Sprintf(" (its last line: %s)", strings.ToValidUTF8((*said)[:min(len(*said), lastWords)], ""))
 	}

@@ -74,7 +74,7 @@ func (c *downCommand) run(cmd *cobra.Command, _ []string) error {
 		}
 		n += stopped
 	}
-	if err := oci.ReleaseAddress(settings.Gateway()); err != nil {
+	if err := errors.Join(oci.ReleaseAddress(settings.Gateway()), oci.ReleaseNetwork(settings.DynoNetwork())); err != nil {
 		return err
 	}
 	if !c.purge {

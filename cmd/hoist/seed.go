@@ -152,6 +152,7 @@ func (c *seedCommand) run(cmd *cobra.Command, _ []string) error {
 		Started:      started,
 		Engine:       systemEngine(settings, out),
 		HoldAddress:  oci.HoldAddress,
+		HoldNetwork:  oci.HoldNetwork,
 		Stack:        stackName(os.Getenv),
 		Region:       hoist.Region,
 	})

@@ -27,8 +27,8 @@ type conn struct {
 
 	buf      []byte // what has been read: buf[r:w]
 	r, w_    int
-	deadline time.Time // of the next read, as set last
-	idle     atomic.Bool
+	deadline time.Time   // of the next read, as set last
+	idle     atomic.Bool // between two requests
 	w        response
 	hijacked bool
 	aborted  atomic.Bool // the body is not wanted any more
@@ -115,7 +115,7 @@ func (c *conn) readRequest(first bool) (*http.Request, error) {
 			wait = c.s.HeadTimeout
 		}
 		c.readDeadline(wait)
-		c.idle.Store(true)
+		c.idle.Store(!first)
 		if c.s.draining.Load() && !first {
 			c.raw.SetReadDeadline(time.Now().Add(drainGrace))
 		}
@@ -290,7 +290,8 @@ type Server struct {
 }
 
 // drainGrace is how long an idle connection stays open when draining, for a
-// request that is already on its way.
+// request that is already on its way. A new one is not idle: who connects means
+// to be served, and has HeadTimeout to say what.
 const drainGrace = time.Second
 
 // ServeConn serves a connection until it ends. template is what each request
@@ -316,8 +317,8 @@ func (s *Server) ServeConn(raw net.Conn, template *http.Request) {
 	c.serve()
 }
 
-// Drain lets each connection finish its request, and idle ones a second more,
-// then closes them; when ctx ends all are closed. It waits for that.
+// Drain lets each connection finish its request, new ones their first, and idle ones
+// a second more, then closes them; when ctx ends all are closed. It waits for that.
 func (s *Server) Drain(ctx context.Context) {
 	s.draining.Store(true)
 	s.mu.Lock()

@@ -282,6 +282,25 @@ func TestDrainingFinishesWhatIsServed(t *testing.T) {
 	<-drained
 }
 
+func TestDrainingServesWhoHasJustComeAndNotSpoken(t *testing.T) {
+	addr, s := serve(t, nil)
+	s.HeadTimeout = 5 * time.Second
+	c, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	time.Sleep(50 * time.Millisecond) // it is accepted
+	drained := make(chan bool)
+	go func() { s.Drain(context.Background()); close(drained) }()
+	time.Sleep(1200 * time.Millisecond) // longer than what is idle has
+	io.WriteString(c, "GET /late HTTP/1.1\r\nHost: x\r\n\r\n")
+	if a, err := io.ReadAll(c); !strings.Contains(string(a), "Connection: close") || !strings.Contains(string(a), "/late") {
+		t.Errorf("%q, %v", a, err)
+	}
+	<-drained
+}
+
 func FuzzRequest(f *testing.F) {
 	for _, s := range []string{"GET / HTTP/1.1\r\nHost: x\r\n\r\n", "POST http://a:1/b?c HTTP/1.0\r\nContent-Length: 3\r\n\r\nabc",
 		"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\nT: v\r\n\r\n"} {
