@@ -33,7 +33,8 @@ var etcFixed = map[string]string{
 
 // makeEtc makes the directory etc of a dyno from that of a stack.
 func makeEtc(from, etc string) error {
-	if err := os.MkdirAll(etc, 0o755); err != nil {
+	// apt complains without this one. What the host has in it, such as a proxy's password, is not for dynos.
+	if err := os.MkdirAll(filepath.Join(etc, "apt/apt.conf.d"), 0o755); err != nil {
 		return err
 	}
 	for _, pattern := range etcCopied {
