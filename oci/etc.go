@@ -33,9 +33,11 @@ var etcFixed = map[string]string{
 
 // makeEtc makes the directory etc of a dyno from that of a stack.
 func makeEtc(from, etc string) error {
-	// apt complains without this one. What the host has in it, such as a proxy's password, is not for dynos.
-	if err := os.MkdirAll(filepath.Join(etc, "apt/apt.conf.d"), 0o755); err != nil {
-		return err
+	// apt complains without these. What the host has in them, such as a proxy's password, is not for dynos.
+	for _, dir := range []string{"apt/apt.conf.d", "apt/preferences.d"} {
+		if err := os.MkdirAll(filepath.Join(etc, dir), 0o755); err != nil {
+			return err
+		}
 	}
 	for _, pattern := range etcCopied {
 		matches, err := filepath.Glob(filepath.Join(from, pattern))
