@@ -10,7 +10,7 @@ import (
 // A platform that runs on itself is backed up while people push, is lost, and comes
 // back by one command: its own app runs it again, and takes the next release of itself.
 func TestSelfBackup(t *testing.T) {
-	w := onItself(t, 2)
+	w := onItself(t, 2) // and hoist, and the app of its proofs
 	calm, busy := w.apps[0], w.apps[1]
 	if err := busy.mustSet(); err != nil {
 		t.Fatal(err)
@@ -26,7 +26,7 @@ func TestSelfBackup(t *testing.T) {
 	stop := busy.work(t)
 	out, err := w.hoist("backup", file, "--key-file", key, "--new-key")
 	stop()
-	if err != nil || !strings.Contains(out, "Backed up 3 apps") {
+	if err != nil || !strings.Contains(out, "Backed up 4 apps") {
 		t.Fatal(out, err)
 	}
 	if _, err := w.hoist("purge", "--yes"); err != nil {
@@ -34,7 +34,7 @@ func TestSelfBackup(t *testing.T) {
 	}
 	w.move(filepath.Join(dir, "elsewhere"))
 	begun := time.Now()
-	if out, err := w.hoist("restore", file, "--key-file", key); err != nil || !strings.Contains(out, "Restored 3 apps") {
+	if out, err := w.hoist("restore", file, "--key-file", key); err != nil || !strings.Contains(out, "Restored 4 apps") {
 		t.Fatal(out, err)
 	}
 	w.knowHost(t)

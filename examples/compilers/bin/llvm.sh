@@ -14,7 +14,7 @@ usage: bin/llvm.sh [options] [DIR]
   --keep URL        store each stage below this URL (HTTP PUT) every now and then,
                     and begin with what is there. With AWS_ACCESS_KEY_ID and
                     AWS_SECRET_ACCESS_KEY set: a bucket, https://S3-HOST/BUCKET/PREFIX
-  --every TIME      how often (default 20m)
+  --every TIME      how often to keep it (default 20m)
   --stages "1 2 3"  stages to do (default all)
   --targets LIST    LLVM_TARGETS_TO_BUILD (default X86)
   --jobs N          parallel compilations (default: cores)
@@ -62,7 +62,8 @@ fi
 
 # kept curl's arguments…: a request about what is kept.
 kept() {
-  [ -z "${AWS_ACCESS_KEY_ID-}" ] || set -- "$@" --user "$AWS_ACCESS_KEY_ID:$AWS_SECRET_ACCESS_KEY" --aws-sigv4 "aws:amz:${AWS_REGION:-us-east-1}:s3"
+  [ -z "${AWS_ACCESS_KEY_ID-}" ] || set -- "$@" --user "$AWS_ACCESS_KEY_ID:$AWS_SECRET_ACCESS_KEY" \
+    --aws-sigv4 "aws:amz:${AWS_REGION:-us-east-1}:s3" -H "x-amz-content-sha256: UNSIGNED-PAYLOAD"
   curl -sS --fail --retry 3 "$@"
 }
 
@@ -76,18 +77,25 @@ save() {
 }
 
 fetch() {
-  [ -n "$keep" ] && [ ! -d "$work/stage$1" ] && kept -o "$work/kept" "$keep/stage$1.tar.zst" 2>/dev/null || return 0
+  [ -n "$keep" ] && [ ! -d "$work/stage$1" ] || return 0
+  if ! answer=$(kept -o "$work/kept" -w '%{http_code}' "$keep/stage$1.tar.zst" 2>/dev/null); then
+    [ "$answer" = 404 ] && return 0
+    echo " !     $keep/stage$1.tar.zst cannot be had (HTTP status $answer)" >&2
+    exit 1
+  fi
   zstd -q -d -c "$work/kept" | tar x -C "$work"
   rm "$work/kept"
   echo "-----> Going on with stage $1 as it was kept"
 }
 
-# build STAGE TARGET…
+# build STAGE TARGET…: with breaks to keep what there is, if it is to be kept.
 build() {
   stage=$1 && shift
+  limit=()
+  [ -z "$keep" ] || limit=(timeout --foreground --signal=INT "$every")
   while :; do
     code=0
-    timeout --foreground --signal=INT "$every" ninja -C "$work/build" -j "$jobs" "$@" || code=$?
+    "${limit[@]}" ninja -C "$work/build" -j "$jobs" "$@" || code=$?
     [ $code = 0 ] || [ $code = 124 ] || exit $code
     save "$stage"
     [ $code = 124 ] || return 0
