@@ -169,7 +169,7 @@ func TestReleases(t *testing.T) {
 	list := `[{"id":"c","version":3,"description":"Deploy de63889","status":"failed","reason":"compile made no slug.\nv2 goes on.","user":{"email":"a@x"},"created_at":"2026-11-22T13:22:00Z","slug":{"id":"s"}},
 		{"id":"b","version":2,"description":"Deploy 1234567","status":"succeeded","current":true,"user":{"email":"a@x"},"created_at":"2026-11-22T10:22:00Z","slug":{"id":"s"}},
 		{"id":"a","version":1,"description":"Initial release","status":"succeeded","user":{"email":"a@x"},"created_at":"2026-11-12T13:22:00Z"}]`
-	s := newShell(t, map[string]string{"GET /apps/demo/releases": list})
+	s := newShell(t, map[string]string{"GET /apps/demo/releases": list, "GET /apps/demo/slugs/s": `{"id":"s","checksum":"SHA256:c0ffee"}`})
 	s.golden(0, `
 === Release v3
 
@@ -180,6 +180,7 @@ When:    2026/11/22 13:22:00 +0000 (~ 1m ago)
 Reason:  compile made no slug.
          v2 goes on.
 Slug:    s
+         SHA256:c0ffee
 `, "", "releases:info", "-a", "demo")
 	s.golden(0, `
 === demo Releases - Current: v2

@@ -222,13 +222,21 @@ func (c *client) unreachable(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	var untrusted *tls.CertificateVerificationError
-	if errors.As(err, &untrusted) {
-		return fmt.Errorf("The certificate of %s is not trusted: %w\nIf it is your own platform, log in again with its CA certificate: hoist login %s --ca FILE", c.base.Host, untrusted.Err, c.base)
+	if untrusted := c.untrusted(err); untrusted != nil {
+		return untrusted
 	}
 	var u *url.Error
 	if errors.As(err, &u) {
 		err = u.Err
 	}
 	return fmt.Errorf("Can't reach the platform at %s: %w\nIs it running? Another one is chosen by $HOIST_HOST or `hoist login HOST`.", c.base, err)
+}
+
+// untrusted says what to do if err is about a certificate; else it is nil.
+func (c *client) untrusted(err error) error {
+	var untrusted *tls.CertificateVerificationError
+	if !errors.As(err, &untrusted) {
+		return nil
+	}
+	return fmt.Errorf("The certificate of %s is not trusted: %w\nIf it is your own platform, log in again with its CA certificate: hoist login %s --ca FILE", c.base.Host, untrusted.Err, c.base)
 }

@@ -122,6 +122,13 @@ func (r *releasesInfoCommand) show(ctx context.Context, args []string) error {
 	}
 	if v.V.Slug != nil {
 		rows = append(rows, []string{"Slug:", v.V.Slug.ID})
+		var s item[slug]
+		if err := r.api.get(ctx, r.path("slugs", v.V.Slug.ID), &s); err != nil {
+			return err
+		}
+		if sum := s.V.Checksum; sum != "" {
+			rows = append(rows, []string{"", sum})
+		}
 	}
 	r.columns(rows)
 	return nil

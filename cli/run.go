@@ -150,6 +150,9 @@ func (r *runCommand) cannotAttach(ctx context.Context, d dyno, err error) error 
 	if _, ok := hoist.AsError(err); ok {
 		return err
 	}
+	if untrusted := r.api.untrusted(err); untrusted != nil {
+		return untrusted
+	}
 	return fmt.Errorf("Can't attach to %s: %w", d.Name, err)
 }
 

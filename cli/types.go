@@ -58,6 +58,10 @@ type release struct {
 	CreatedAt   time.Time `json:"created_at"`
 }
 
+type slug struct {
+	Checksum string `json:"checksum"` // "SHA256:" and hexadecimal digits
+}
+
 type build struct {
 	ID              string    `json:"id"`
 	Status          string    `json:"status"`

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -66,6 +67,7 @@ func TestAPlatformComesBackFromItsBackup(t *testing.T) {
 
 	w.refusals(t, file, key)
 	w.killedRestore(t, file, key)
+	w.fullDisks(t, file, key)
 	if _, err := w.hoist("purge", "--yes"); err != nil {
 		t.Fatal(err)
 	}
@@ -79,17 +81,7 @@ func TestAPlatformComesBackFromItsBackup(t *testing.T) {
 	}
 	w.knowHost(t)
 
-	// Of what was changed during the backup some is there.
-	var vars map[string]string
-	if err := w.call("GET", "/apps/"+busy.Name+"/config-vars", w.Token, nil, &vars); err != nil {
-		t.Fatal(err)
-	}
-	n, _ := strconv.Atoi(vars["N"])
-	if n < before || n > busy.changes {
-		t.Errorf("N is %d; acknowledged before the backup was %d, and %d was the last", n, before, busy.changes)
-	}
-	busy.config, busy.changes = n, n
-	busy.onlyFirst(t)
+	busy.asOfBackup(t, before)
 	w.invariants(t)
 	for _, a := range w.apps {
 		a.sameClone(t)
@@ -133,6 +125,22 @@ func (a *faultApp) work(t *testing.T) (stop func()) {
 	case <-pushed:
 	}
 	return func() { cancel(); <-set; <-pushed }
+}
+
+// asOfBackup forgets what the backup does not have of the work that went on meanwhile; before
+// is the last change of config that was acknowledged before it.
+func (a *faultApp) asOfBackup(t *testing.T, before int) {
+	t.Helper()
+	var vars map[string]string
+	if err := a.w.call("GET", "/apps/"+a.Name+"/config-vars", a.w.Token, nil, &vars); err != nil {
+		t.Fatal(err)
+	}
+	n, _ := strconv.Atoi(vars["N"])
+	if n < before || n > a.changes {
+		t.Errorf("N is %d; acknowledged before the backup was %d, and %d was the last", n, before, a.changes)
+	}
+	a.config, a.changes = n, n
+	a.onlyFirst(t)
 }
 
 // onlyFirst forgets the push that was under way, unless the backup has it.
@@ -245,6 +253,37 @@ func (w *faultWorld) killedRestore(t *testing.T, file, key string) {
 	}
 	if found, _ := filepath.Glob(data + "*"); len(found) > 0 {
 		t.Errorf("left: %v", found)
+	}
+}
+
+// fullDisks backs up and restores to where there is not enough room.
+func (w *faultWorld) fullDisks(t *testing.T, file, key string) {
+	t.Helper()
+	disk := t.TempDir()
+	os.Chmod(disk, 0o755) // Postgres passes through it
+	os.Chmod(filepath.Dir(disk), 0o755)
+	for _, c := range []struct {
+		size, want string
+		args       []string
+	}{
+		// Less than the noise in one of the apps, and less than an empty database.
+		{"512k", `No backup was made: .*no space left on device`, []string{"backup", filepath.Join(disk, "backup")}},
+		{"20m", `(?s)Nothing was restored. .*disk space`, []string{"restore", file, "--data", filepath.Join(disk, "data"), "--no-start"}},
+	} {
+		if err := syscall.Mount("tmpfs", disk, "tmpfs", 0, "mode=755,size="+c.size); err != nil {
+			t.Fatal(err)
+		}
+		out, err := w.hoist(append(c.args, "--key-file", key)...)
+		if err == nil || !regexp.MustCompile(c.want).MatchString(out) {
+			t.Errorf("want %q: %v %s", c.want, err, out)
+		}
+		if found, _ := filepath.Glob(filepath.Join(disk, "*")); len(found) > 0 {
+			t.Errorf("%s left %v", c.args[0], found)
+		}
+		if err := syscall.Unmount(disk, 0); err != nil {
+			t.Error(err)
+			syscall.Unmount(disk, syscall.MNT_DETACH)
+		}
 	}
 }
 

@@ -55,6 +55,11 @@ func TestSelfBootstrap(t *testing.T) {
 	if err := w.awaitSettled(time.Minute, 0); err != nil {
 		t.Error(err)
 	}
+	flags := []string{"--size=performance-m"}
+	for _, setting := range mirrors {
+		flags = append(flags, "-e", strings.TrimPrefix(setting, "HOIST_BUILD_ENV_"))
+	}
+	w.compilesItself(t, flags...)
 }
 
 // checkStages compares what bootstrap noted with the program that was built here.

@@ -50,6 +50,7 @@ func TestSelfTakesOver(t *testing.T) {
 	if out := w.must(t, "run", "sha256sum bin/hoist"); !strings.Contains(out, own) {
 		t.Errorf("the program in a dyno is not %s:\n%s", own, out)
 	}
+	w.compilesItself(t)
 
 	l = startLoad(w.faultWorld, w.apps)
 	w.must(t, "config:set", "FOO=bar")

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -84,20 +85,22 @@ func onItself(t *testing.T, n int, settings ...string) *selfWorld {
 }
 
 // makeSystemApp makes the app hoist, with a working copy that holds the
-// repository's Procfile and is to get a program that is compiled already.
+// repository's Procfile and bin/compile, and is to get a program that is compiled already.
 func (w *selfWorld) makeSystemApp(t *testing.T) {
 	t.Helper()
 	if _, err := w.hoist("seed", "system", w.Email); err != nil {
 		t.Fatal(err)
 	}
 	w.hoistApp = &faultApp{w: w.faultWorld, Name: hoist.SystemApp, dir: filepath.Join(w.Home, hoist.SystemApp)}
-	procfile, err := os.ReadFile("../Procfile")
-	if err == nil {
-		err = errors.Join(os.MkdirAll(filepath.Join(w.hoistApp.dir, "bin"), 0o755),
-			os.WriteFile(filepath.Join(w.hoistApp.dir, "Procfile"), procfile, 0o644))
-	}
-	if err != nil {
-		t.Fatal(err)
+	os.MkdirAll(filepath.Join(w.hoistApp.dir, "bin"), 0o755)
+	for _, name := range []string{"Procfile", "bin/compile"} {
+		text, err := os.ReadFile(filepath.Join("..", name))
+		if err == nil {
+			err = os.WriteFile(filepath.Join(w.hoistApp.dir, name), text, 0o755)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
 	}
 	for _, args := range [][]string{{"init", "-q"}, {"config", "core.compression", "1"}} {
 		if out, err := w.hoistApp.git(nil, args...); err != nil {
@@ -133,6 +136,25 @@ func (w *selfWorld) takeOver(t *testing.T) {
 		t.Fatalf("the dynos do not take over: %v", err)
 	}
 	t.Logf("taken over after %s", time.Since(begun).Round(100*time.Millisecond))
+}
+
+// compilesItself has a one-off dyno of hoist compile what is in it: the slug must be
+// that of the release it is of.
+func (w *selfWorld) compilesItself(t *testing.T, flags ...string) {
+	t.Helper()
+	release, err := w.currentRelease()
+	if err != nil {
+		t.Fatal(err)
+	}
+	begun := time.Now()
+	args := append(append([]string{"run", "-a", hoist.SystemApp}, flags...), "bin/compile", ".")
+	cmd := exec.CommandContext(t.Context(), hoistBin, args...)
+	cmd.Env, cmd.WaitDelay = w.environ(), time.Second
+	out, err := cmd.CombinedOutput()
+	t.Logf("bin/compile . in %s, v%d is %s", time.Since(begun).Round(100*time.Millisecond), release.Version, release.Slug)
+	if err != nil || release.Slug == "" || !strings.Contains(string(out), "SHA256:"+release.Slug) {
+		t.Errorf("%v\n%s", err, out)
+	}
 }
 
 // must runs a command of the command line about the app hoist.

@@ -33,8 +33,11 @@ var etcFixed = map[string]string{
 
 // makeEtc makes the directory etc of a dyno from that of a stack.
 func makeEtc(from, etc string) error {
-	if err := os.MkdirAll(etc, 0o755); err != nil {
-		return err
+	// apt complains without these. What the host has in them, such as a proxy's password, is not for dynos.
+	for _, dir := range []string{"apt/apt.conf.d", "apt/preferences.d"} {
+		if err := os.MkdirAll(filepath.Join(etc, dir), 0o755); err != nil {
+			return err
+		}
 	}
 	for _, pattern := range etcCopied {
 		matches, err := filepath.Glob(filepath.Join(from, pattern))

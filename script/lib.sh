@@ -101,4 +101,4 @@ build_mirrors() {
 
 # what a machine needs that runs the platform, and what its tests need.
 platform_needs="git:git curl:curl ca-certificates crun:crun mksquashfs:squashfs-tools mkfs.ext4:e2fsprogs postgresql ssh:openssh-client node:nodejs npm:npm"
-test_needs="runc:runc ip:iproute2 nft:nftables ps:procps nginx:nginx-light gcc:gcc libc6-dev"
+test_needs="runc:runc ip:iproute2 nft:nftables ps:procps nginx:nginx-light gcc:gcc libc6-dev dpkg-source:dpkg-dev"

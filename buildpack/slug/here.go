@@ -63,7 +63,10 @@ func (h Here) Run(ctx context.Context) error {
 	if output == "" {
 		output = w.join("slug.squashfs")
 	}
-	_, err = Pack(ctx, b.Dir, output, h.Out)
+	image, err := Pack(ctx, b.Dir, output, h.Out)
+	if err == nil {
+		h.Out.Info("SHA256:%s", image.SHA256) // as `hoist releases:info` shows that of a release
+	}
 	return err
 }
 

@@ -227,8 +227,10 @@ func (c *upCommand) account() (string, error) {
 		return "", err
 	}
 	login := []string{"login", "--host", api, "--token", token}
-	if c.public.Secure {
-		login = append(login, "--ca", filepath.Join(c.dataDir, "ca.pem"))
+	// Also where URLs are http: `hoist run` is always TLS. A platform with another certificate has no CA.
+	ca := filepath.Join(c.dataDir, "ca.pem")
+	if _, err := os.Stat(ca); err == nil {
+		login = append(login, "--ca", ca)
 	}
 	if _, err := c.hoist(login...); err != nil {
 		return "", err

@@ -3,19 +3,23 @@
 # by the stage before. Stages 2 and 3 must be the same, bit for bit.
 # bin/go.sh [DIR [STAGES]]
 set -euo pipefail
-work=${1:-$(mktemp -d)} stages=${2:-3}
+work=${1:-/tmp/go} stages=${2:-3}
 mkdir -p "$work"
+export PATH=$PATH:/usr/local/go/bin # where Go's own archive is unpacked
 export HOME=$work GOTOOLCHAIN=local GOFLAGS= GOPROXY=off CGO_ENABLED=0
-bootstrap=$(go env GOROOT)
+go version >/dev/null || { echo " !     there is no Go here to begin with" >&2; exit 1; }
+given=$(go env GOROOT) bootstrap=$(go env GOROOT)
 
 for stage in $(seq "$stages"); do
   echo "-----> Stage $stage: compiled by $("$bootstrap/bin/go" version)"
   # All stages are built at one path, without any cache.
-  rm -rf "$work/build" "$work/cache" && mkdir -p "$work/build"
-  (cd "$(go env GOROOT)" && tar cf - VERSION go.env src lib test/*.go 2>/dev/null || true) | tar xf - -C "$work/build"
-  mkdir -p "$work/build/pkg/include"
+  rm -rf "$work/build" "$work/cache" && mkdir -p "$work/build/pkg"
+  # The distribution's Go is made of symbolic links: -L.
+  for part in VERSION go.env src lib pkg/include; do
+    [ ! -e "$given/$part" ] || cp -rL "$given/$part" "$work/build/$part"
+  done
   started=$SECONDS
-  (cd "$work/build/src" && GOROOT= GOCACHE=$work/cache GOROOT_BOOTSTRAP=$bootstrap ./make.bash 2>&1) | sed 's/^/       /'
+  (cd "$work/build/src" && GOROOT= GOCACHE=$work/cache GOROOT_BOOTSTRAP=$bootstrap ./make.bash 2>&1) | sed -u 's/^/       /'
   rm -rf "$work/stage$stage" && mv "$work/build" "$work/stage$stage"
   bootstrap=$work/stage$stage
   echo "       $(sha256sum < "$bootstrap/pkg/tool/linux_$(go env GOARCH)/compile" | cut -c1-12) compile, $(sha256sum < "$bootstrap/bin/go" | cut -c1-12) go, $((SECONDS - started)) s"

@@ -2,14 +2,19 @@
 # The talk's own demonstration: LLVM and clang in three stages. Stage 1 is
 # compiled by gcc, 2 and 3 each by the clang before; the tests run between; the
 # binaries of 2 and 3 are compared. A whole run takes hours: run it again with
-# the same directory and it goes on where it stopped.
+# the same directory and it goes on where it stopped. A dyno's disk goes with the
+# dyno; --keep has copies elsewhere, with which another dyno goes on.
 set -euo pipefail
 
 usage() {
   cat <<'U'
 usage: bin/llvm.sh [options] [DIR]
 
-  DIR               work directory, kept between runs (default /tmp/llvm)
+  DIR               work directory, the same in every run (default /tmp/llvm)
+  --keep URL        store each stage below this URL (HTTP PUT) every now and then,
+                    and begin with what is there. With AWS_ACCESS_KEY_ID and
+                    AWS_SECRET_ACCESS_KEY set: a bucket, https://S3-HOST/BUCKET/PREFIX
+  --every TIME      how often to keep it (default 20m)
   --stages "1 2 3"  stages to do (default all)
   --targets LIST    LLVM_TARGETS_TO_BUILD (default X86)
   --jobs N          parallel compilations (default: cores)
@@ -19,7 +24,7 @@ usage: bin/llvm.sh [options] [DIR]
 U
 }
 
-stages="1 2 3" targets=X86 jobs=$(nproc) version=14 tests=check-clang-lexer only=clang work=/tmp/llvm
+stages="1 2 3" targets=X86 jobs=$(nproc) version=14 tests=check-clang-lexer only=clang work=/tmp/llvm keep= every=20m
 while [ $# -gt 0 ]; do
   case $1 in
     --stages) stages=$2; shift 2 ;;
@@ -28,6 +33,8 @@ while [ $# -gt 0 ]; do
     --version) version=$2; shift 2 ;;
     --test) tests=$2; shift 2 ;;
     --only) only=$2; shift 2 ;;
+    --keep) keep=${2%/}; shift 2 ;;
+    --every) every=$2; shift 2 ;;
     -h | --help) usage; exit ;;
     -*) usage >&2; exit 2 ;;
     *) work=$1; shift ;;
@@ -36,22 +43,69 @@ done
 bin=$(cd "$(dirname "$0")" && pwd)
 mkdir -p "$work" && work=$(cd "$work" && pwd)
 
-# cmake and ninja may not be in the stack: unpack the distribution's packages here.
-if ! command -v cmake ninja >/dev/null; then
+if ! { command -v cmake && command -v ninja; } >/dev/null; then
   if [ ! -x "$work/tools/usr/bin/ninja" ]; then
-    echo "-----> Fetching cmake and ninja"
-    "$bin/packages" "$work/tools" cmake cmake-data ninja-build libarchive13 librhash0 libuv1 libjsoncpp25 libxml2 libicu72
+    echo "-----> Fetching cmake and ninja, which are not in the stack"
+    "$bin/packages" "$work/tools" cmake ninja-build
   fi
-  export PATH=$work/tools/usr/bin:$PATH CMAKE_ROOT=$work/tools/usr/share/cmake-3.25
-  export LD_LIBRARY_PATH=$work/tools/usr/lib/x86_64-linux-gnu
+  export PATH=$work/tools/usr/bin:$PATH CMAKE_ROOT=$(echo "$work"/tools/usr/share/cmake-*)
+  export LD_LIBRARY_PATH=$work/tools/usr/lib/$(gcc -print-multiarch)
 fi
 
-[ -d "$work/source" ] || echo "-----> Fetching the source package llvm-toolchain-$version"
-"$bin/source" "llvm-toolchain-$version" "$work/source"
+if [ ! -d "$work/source" ]; then
+  echo "-----> Fetching the source package llvm-toolchain-$version"
+  "$bin/source" "llvm-toolchain-$version" "$work/source.new"
+  # Patched files are as new as the unpacking, that is newer than what another dyno made of them.
+  find "$work/source.new" -exec touch -h -d @1 {} +
+  mv "$work/source.new" "$work/source"
+fi
+
+# kept curl's arguments…: a request about what is kept.
+kept() {
+  [ -z "${AWS_ACCESS_KEY_ID-}" ] || set -- "$@" --user "$AWS_ACCESS_KEY_ID:$AWS_SECRET_ACCESS_KEY" \
+    --aws-sigv4 "aws:amz:${AWS_REGION:-us-east-1}:s3" -H "x-amz-content-sha256: UNSIGNED-PAYLOAD"
+  curl -sS --fail --retry 3 "$@"
+}
+
+save() {
+  [ -n "$keep" ] || return 0
+  # In a file first, as S3 wants to know the size. Times are in the file with all their digits: ninja looks.
+  tar c --format=posix -C "$work" "stage$1" | zstd -q -3 -T0 -f -o "$work/kept"
+  kept -T "$work/kept" "$keep/stage$1.tar.zst" >/dev/null
+  echo "       kept stage $1: $(du -h "$work/kept" | cut -f1)"
+  rm "$work/kept"
+}
+
+fetch() {
+  [ -n "$keep" ] && [ ! -d "$work/stage$1" ] || return 0
+  if ! answer=$(kept -o "$work/kept" -w '%{http_code}' "$keep/stage$1.tar.zst" 2>/dev/null); then
+    [ "$answer" = 404 ] && return 0
+    echo " !     $keep/stage$1.tar.zst cannot be had (HTTP status $answer)" >&2
+    exit 1
+  fi
+  zstd -q -d -c "$work/kept" | tar x -C "$work"
+  rm "$work/kept"
+  echo "-----> Going on with stage $1 as it was kept"
+}
+
+# build STAGE TARGET…: with breaks to keep what there is, if it is to be kept.
+build() {
+  stage=$1 && shift
+  limit=()
+  [ -z "$keep" ] || limit=(timeout --foreground --signal=INT "$every")
+  while :; do
+    code=0
+    "${limit[@]}" ninja -C "$work/build" -j "$jobs" "$@" || code=$?
+    [ $code = 0 ] || [ $code = 124 ] || exit $code
+    save "$stage"
+    [ $code = 124 ] || return 0
+  done
+}
 
 cc=gcc cxx=g++
 for stage in 1 2 3; do
   dir=$work/stage$stage
+  fetch $stage
   if [[ " $stages " == *" $stage "* ]]; then
     echo "-----> Stage $stage: compiled by $($cc --version | head -n 1)"
     started=$SECONDS
@@ -62,10 +116,10 @@ for stage in 1 2 3; do
       -DLLVM_ENABLE_ASSERTIONS=OFF -DLLVM_PARALLEL_LINK_JOBS=1 -DLLVM_ENABLE_ZLIB=OFF -DLLVM_ENABLE_TERMINFO=OFF \
       -DLLVM_ENABLE_LIBXML2=OFF -DLLVM_APPEND_VC_REV=OFF >"$work/configure$stage.log" 2>&1 ||
       { tail -n 30 "$work/configure$stage.log"; exit 1; }
-    ninja -C "$work/build" -j "$jobs" "$only"
+    build $stage "$only"
     if [ "$only" = clang ] && [ "$tests" != none ]; then
       echo "-----> Testing stage $stage ($tests)"
-      ninja -C "$work/build" -j "$jobs" "$tests"
+      build $stage "$tests"
     fi
     echo "       stage $stage: $((SECONDS - started)) s"
   fi

@@ -3,7 +3,7 @@
 # Stages 2 and 3 must be the same, bit for bit.
 set -euo pipefail
 bin=$(cd "$(dirname "$0")" && pwd)
-work=${1:-$(mktemp -d)}
+work=${1:-/tmp/tcc}
 mkdir -p "$work"
 
 echo "-----> Fetching TinyCC's source package"
