@@ -58,7 +58,6 @@ type Engine struct {
 	locks    []*os.File
 	mounted  bool
 	root     string // the stack
-	idmap    bool
 	runtime  *ociRuntime
 	cgroups  *cgroups
 	network  *network
@@ -70,6 +69,7 @@ type Engine struct {
 	templates sync.Mutex
 	seccomp   atomic.Pointer[[]byte]
 	closed    atomic.Bool
+	noIdmap   atomic.Bool // slugs are copied
 
 	mu         sync.Mutex
 	containers map[hoist.ID]*container
@@ -102,7 +102,6 @@ func New(cfg Config) (_ *Engine, err error) {
 		log:        cmp.Or(cfg.Log, slog.Default()),
 		dir:        dir,
 		mnt:        "/run/hoist-" + cfg.Name,
-		idmap:      idmapOverlays(),
 		containers: map[hoist.ID]*container{},
 	}
 	e.spares = newSpares(e, cfg.Spares)

@@ -1,6 +1,7 @@
 package oci
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -18,10 +19,12 @@ const (
 	dynoShell = "/bin/bash"
 )
 
+var errNoIdmap = errors.New("oci: the file system cannot be idmapped")
+
 // bindIdmapped shows the mount at from again at the new directory to, where files of owner belong to the
 // dyno's user in the container whose user ids begin at base. Other owners
 // keep their number (owner and dyno's user change places). Linux 5.12; as a
-// layer of an overlay 5.19.
+// layer of an overlay 5.19; a squashfs 6.2. A file system that cannot is errNoIdmap.
 func bindIdmapped(from, to string, owner, base uint32) error {
 	ns, err := userNamespace(owner, base)
 	if err != nil {
@@ -37,7 +40,9 @@ func bindIdmapped(from, to string, owner, base uint32) error {
 		Attr_set:  unix.MOUNT_ATTR_IDMAP | unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV,
 		Userns_fd: uint64(ns.Fd()),
 	}
-	if err := unix.MountSetattr(tree, "", unix.AT_EMPTY_PATH, &attr); err != nil {
+	if err := unix.MountSetattr(tree, "", unix.AT_EMPTY_PATH, &attr); errors.Is(err, unix.EINVAL) {
+		return fmt.Errorf("%w: %s", errNoIdmap, from)
+	} else if err != nil {
 		return fmt.Errorf("oci: idmap %s: %w", from, err)
 	}
 	if err := os.Mkdir(to, 0o755); err != nil {

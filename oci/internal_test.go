@@ -1,6 +1,7 @@
 package oci
 
 import (
+	"errors"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -110,5 +111,12 @@ func FuzzParseClaim(f *testing.F) {
 	})
 }
 
-// DisableIdmap makes an engine work as on kernels before 5.19.
-func DisableIdmap(e *Engine) { e.idmap = false }
+// DisableIdmap makes an engine work as on kernels before 6.2.
+func DisableIdmap(e *Engine) { e.noIdmap.Store(true) }
+
+// Debian 12's kernel says this of squashfs.
+func TestAFileSystemThatCannotBeIdmappedIsKnown(t *testing.T) {
+	if err := bindIdmapped("/proc", filepath.Join(t.TempDir(), "to"), 0, 1<<20); !errors.Is(err, errNoIdmap) {
+		t.Errorf("got %v", err)
+	}
+}

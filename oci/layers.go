@@ -75,13 +75,12 @@ func (e *Engine) mountApp(c *container, spec hoist.ContainerSpec) error {
 	}
 	l := c.layers
 	c.slug = spec.SlugPath // released with the container
-	if !e.idmap {
-		return copyOwned(slug.dir, l.app, int(l.base+dynoUID))
-	}
 	lower := slug.dir
 	if l.base != 0 { // else it is privileged: root reads everything
 		lower = filepath.Join(l.dir, "slug")
-		if err := bindIdmapped(slug.dir, lower, slug.owner, l.base); err != nil {
+		if err := e.bindSlug(slug, lower, l.base); errors.Is(err, errNoIdmap) {
+			return copyOwned(slug.dir, l.app, int(l.base+dynoUID))
+		} else if err != nil {
 			return err
 		}
 	}
@@ -108,20 +107,17 @@ func (l *layers) close() {
 	os.RemoveAll(l.dir)
 }
 
-// idmapOverlays reports whether an overlay takes an idmapped layer: Linux
-// 5.19. Older kernels get slugs copied onto the dyno's disk.
-func idmapOverlays() bool {
-	var u unix.Utsname
-	if unix.Uname(&u) != nil {
-		return false
+// bindSlug shows the slug at the new directory to, as a container sees it whose user ids
+// begin at base. It fails with errNoIdmap if this kernel cannot, which it is asked only once.
+func (e *Engine) bindSlug(slug *slugMount, to string, base uint32) error {
+	if e.noIdmap.Load() {
+		return errNoIdmap
 	}
-	parts := strings.SplitN(unix.ByteSliceToString(u.Release[:]), ".", 3)
-	if len(parts) < 2 {
-		return false
+	err := bindIdmapped(slug.dir, to, slug.owner, base)
+	if errors.Is(err, errNoIdmap) && !e.noIdmap.Swap(true) {
+		e.log.Info("slugs are copied onto the dynos' disks, as this kernel cannot show them to dynos as their own (Linux 6.2 can)")
 	}
-	major, _ := strconv.Atoi(parts[0])
-	minor, _ := strconv.Atoi(parts[1])
-	return major > 5 || major == 5 && minor >= 19
+	return err
 }
 
 // slugMounts shares one loop device and one page cache among the containers of a slug.

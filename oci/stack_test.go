@@ -61,7 +61,7 @@ func TestStackOfItsOwn(t *testing.T) {
 	}
 }
 
-func TestSlugOnKernelsWithoutIdmappedOverlays(t *testing.T) {
+func TestSlugOnKernelsThatCannotIdmapIt(t *testing.T) {
 	e := newEngine(t)
 	oci.DisableIdmap(e)
 	s := spec("cat dir/hello; stat -c %U . dir dir/hello | sort -u; echo x >> dir/hello && echo writable")

@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -101,11 +102,39 @@ func TestADamagedStateFileIsNotReplaced(t *testing.T) {
 	}
 }
 
+// `hoist seed --daemon` goes on when systemd was told so, and not before.
+func TestSystemdIsToldOnce(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "notify")
+	systemd, err := net.ListenPacket("unixgram", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer systemd.Close()
+	t.Setenv("NOTIFY_SOCKET", path)
+	for range 2 {
+		if err := NotifyStarted(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if value, set := os.LookupEnv("NOTIFY_SOCKET"); set {
+		t.Errorf("programs that the seed starts are told of %s", value)
+	}
+	text := make([]byte, 100)
+	n, _, err := systemd.ReadFrom(text)
+	if err != nil || string(text[:n]) != "READY=1" {
+		t.Errorf("%q, %v", text[:n], err)
+	}
+	systemd.SetReadDeadline(time.Now())
+	if n, _, err := systemd.ReadFrom(text); err == nil {
+		t.Errorf("told twice: %q", text[:n])
+	}
+}
+
 func TestAUnitKeepsArgumentsAndEnvironment(t *testing.T) {
 	s := Defaults()
 	text := s.unitText("/usr/local/bin/hoist", []string{"seed", "--domain", `a "b" 100%`},
 		[]string{"HOIST_HTTP_PORT=80", "HOIST_BUILD_ENV_GOPROXY=a,b", "HOIST_BUILD_TIMEOUT=5m", "PATH=/bin"})
-	for _, want := range []string{`ExecStart="/usr/local/bin/hoist" "seed" "--domain" "a \"b\" 100%%"`, "KillMode=process", `Environment="HOIST_HTTP_PORT=80"`,
+	for _, want := range []string{`ExecStart="/usr/local/bin/hoist" "seed" "--domain" "a \"b\" 100%%" "--background"`, "KillMode=process", "Type=notify", `Environment="HOIST_HTTP_PORT=80"`,
 		`Environment="HOIST_BUILD_ENV_GOPROXY=a,b"`, `Environment="HOIST_BUILD_TIMEOUT=5m"`} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %s in\n%s", want, text)

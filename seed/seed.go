@@ -49,7 +49,7 @@ type Config struct {
 	Stack, Region string
 	// Started, if set, is called when nothing can be wrong with the settings
 	// any more: the data is ours and the ports are open.
-	Started func()
+	Started func() error
 }
 
 // Seed is the root process.
@@ -134,7 +134,9 @@ func Run(ctx context.Context, cfg Config) (err error) {
 		}
 	}
 	if cfg.Started != nil {
-		cfg.Started()
+		if err := cfg.Started(); err != nil {
+			return err
+		}
 	}
 	s.log.Info("seed", "version", cfg.Version, "data", cfg.DataDir, "components", cfg.Components)
 	s.run(ctx)

@@ -29,7 +29,7 @@ func ShowLog(ctx context.Context, s Settings, w io.Writer, component string, lin
 	}
 	f, err := os.Open(name)
 	if errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("There is no %s. In the foreground the seed writes its log to the terminal, under systemd to the journal: journalctl -u %s", name, s.unit())
+		return fmt.Errorf("There is no %s. In the foreground the seed writes its log to the terminal.", name)
 	}
 	if err != nil {
 		return err

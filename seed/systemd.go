@@ -5,9 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
+	"time"
 )
 
 func hasSystemd() bool {
@@ -18,21 +21,57 @@ func hasSystemd() bool {
 func (s *Settings) unit() string     { return s.Name() + ".service" }
 func (s *Settings) unitFile() string { return "/etc/systemd/system/" + s.unit() }
 
-// startUnit writes and starts a unit. Only the seed itself is ended with it:
-// the dynos go on.
+// startUnit writes and starts a unit, and returns when its seed has started. Only the
+// seed itself is ended with it: the dynos go on. One that cannot start is not tried again.
 func startUnit(ctx context.Context, s Settings, binary string, args []string) error {
 	if err := writeFile(s.unitFile(), []byte(s.unitText(binary, args, os.Environ())), 0o600); err != nil {
 		return err
 	}
-	return errors.Join(systemctl(ctx, "daemon-reload"), systemctl(ctx, "enable", s.unit()), systemctl(ctx, "restart", s.unit()))
+	if err := errors.Join(systemctl(ctx, "daemon-reload"), systemctl(ctx, "enable", s.unit())); err != nil {
+		return err
+	}
+	begun := time.Now()
+	if err := systemctl(ctx, "restart", s.unit()); err != nil {
+		return errors.Join(s.said(ctx, begun), err, systemctl(context.WithoutCancel(ctx), "stop", s.unit()))
+	}
+	return nil
 }
 
-// unitText also keeps the settings that came from the environment.
+// said is what the unit's seed has written since a time: why it cannot start. Once it
+// has started it has a log of its own.
+func (s *Settings) said(ctx context.Context, since time.Time) error {
+	text, _ := exec.CommandContext(ctx, "journalctl", "--quiet", "--output=cat", "--lines=10",
+		fmt.Sprintf("--since=@%d", since.Unix()), "_SYSTEMD_UNIT="+s.unit(), "_TRANSPORT=stdout").Output()
+	if len(text) == 0 {
+		return nil
+	}
+	return errors.New(strings.TrimSpace(strings.ReplaceAll(string(text), " !    ", "")))
+}
+
+// NotifyStarted tells systemd, if that started this process, that it has started (sd_notify(3)).
+// Programs that we start shall not.
+func NotifyStarted() error {
+	path := os.Getenv("NOTIFY_SOCKET")
+	if path == "" {
+		return nil
+	}
+	os.Unsetenv("NOTIFY_SOCKET")
+	conn, err := net.Dial("unixgram", path)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	_, err = conn.Write([]byte("READY=1"))
+	return err
+}
+
+// unitText also keeps the settings that came from the environment. A seed that ends by a fault
+// is started again for ever, as its keeper would.
 func (s *Settings) unitText(binary string, args, environ []string) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "[Unit]\nDescription=hoist, the seed of %s\nAfter=network-online.target\nWants=network-online.target\n\n", s.Domain)
-	fmt.Fprintf(&b, "[Service]\nExecStart=%s", quoteUnit(binary))
-	for _, a := range args {
+	fmt.Fprintf(&b, "[Unit]\nDescription=hoist, the seed of %s\nAfter=network-online.target\nWants=network-online.target\nStartLimitIntervalSec=0\n\n", s.Domain)
+	fmt.Fprintf(&b, "[Service]\nType=notify\nExecStart=%s", quoteUnit(binary))
+	for _, a := range append(slices.Clone(args), "--background") {
 		fmt.Fprintf(&b, " %s", quoteUnit(a))
 	}
 	b.WriteString("\nKillMode=process\nRestart=on-failure\nRestartSec=1\nTimeoutStopSec=90\nLimitNOFILE=1048576\nTasksMax=infinity\n")

@@ -132,13 +132,13 @@ func (c *seedCommand) run(cmd *cobra.Command, _ []string) error {
 		}
 	}
 	var out io.Writer = os.Stderr
-	started := func() {}
+	started := seed.NotifyStarted
 	if c.background {
 		file, err := seed.OpenLog(settings.LogPath())
 		if err != nil {
 			return err
 		}
-		out, started = file, func() { file.TakeStandard() }
+		out, started = file, func() error { return errors.Join(file.TakeStandard(), seed.NotifyStarted()) }
 	}
 	err = seed.Run(cmd.Context(), seed.Config{
 		Settings:     settings,
