@@ -6,9 +6,9 @@ root=$PWD hoist=$PWD/bin/hoist dir=$(mktemp -d)
 chmod 755 "$dir"
 port=${HOIST_BENCH_PORT:-$((20000 + $$ % 2000 * 4))}
 export HOIST_DATA="$dir/data" HOIST_HTTP_PORT=$port HOIST_HTTPS_PORT=$((port + 1)) HOIST_SSH_PORT=$((port + 2)) \
-    HOIST_RENDEZVOUS_PORT=$((port + 3)) HOIST_NETWORK="${HOIST_BENCH_NETWORK:-10.229.0.0/18}" HOIST_HOST="http://api.localhost:$port" \
+    HOIST_RENDEZVOUS_PORT=$((port + 3)) HOIST_NETWORK="${HOIST_BENCH_NETWORK:-10.229.0.0/18}" HOIST_HOST="http://localhost:$port" \
     XDG_CONFIG_HOME="$dir/config" GIT_AUTHOR_NAME=bench GIT_AUTHOR_EMAIL=bench@example.com GIT_COMMITTER_NAME=bench GIT_COMMITTER_EMAIL=bench@example.com
-unset HOIST_APP
+unset HOIST_APP HOIST_API_KEY
 
 end() {
     trap '' INT TERM HUP
@@ -22,23 +22,23 @@ trap 'exit 143' TERM HUP
 # quiet CMD… says what a command said only if it fails, which is the end.
 quiet() { "$@" >"$dir/log" 2>&1 || { cat "$dir/log" >&2; die "This failed: $*"; }; }
 
-# start starts the platform, with an account.
+# start starts the platform, and logs in.
 start() {
     build_mirrors
     quiet "$hoist" seed --daemon
-    HOIST_API_KEY=$("$hoist" seed exec api "$hoist" admin account bench@example.com --token bench </dev/null)
-    export HOIST_API_KEY
+    token=$("$hoist" seed exec api "$hoist" admin account bench@example.com --token bench </dev/null)
+    quiet "$hoist" login --host "$HOIST_HOST" --token "$token" --ca "$HOIST_DATA/ca.pem"
 }
 
 # remote APP is where git pushes an app to.
-remote() { echo "http://bench:$HOIST_API_KEY@git.localhost:$port/$1.git"; }
+remote() { echo "http://bench:$token@git.localhost:$port/$1.git"; }
 
 # ask APP has an app answer, or fails.
 ask() { curl -fs -m 1 -o /dev/null -H "Host: $1.localhost" "http://127.0.0.1:$port/"; }
 
 # app NAME makes the app bench, and a working copy of examples/NAME in $dir/app.
 app() {
-    quiet "$hoist" create bench
+    quiet "$hoist" create bench --no-remote
     cp -R "examples/$1" "$dir/app"
     git -C "$dir/app" init -q -b main
     change 0

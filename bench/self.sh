@@ -76,12 +76,12 @@ fifty() {
     git -C "$dir/small" add -A
     git -C "$dir/small" commit -q -m small
     for i in $(seq 50); do
-        quiet "$hoist" create "small-$i"
+        quiet "$hoist" create "small-$i" --no-remote
         quiet git -C "$dir/small" push -q "$(remote "small-$i")" HEAD:main
         printf 'url = "http://small-%s.localhost/"\noutput = /dev/null\n' "$i"
     done >"$dir/fifty"
 }
-all_serve() { [ "$(curl -sZ --parallel-max 50 -m 1 --connect-to "::127.0.0.1:$port" -K "$dir/fifty" -w '%{http_code}\n' | grep -cx 200)" = 50 ]; }
+all_serve() { [ "$(curl -sZ --parallel-max 50 -m 0.5 --connect-to "::127.0.0.1:$port" -K "$dir/fifty" -w '%{http_code}\n' | grep -cx 200)" = 50 ]; }
 scale_runtime() {
     quiet "$hoist" ps:scale "runtime=$1" -a hoist
     for _ in $(seq 600); do
@@ -100,7 +100,7 @@ start
 app go
 push
 usual 0
-(cd "$root" && timed "$dir/bare-bootstrap" bare_bootstrap)
+timed "$dir/bare-bootstrap" bare_bootstrap
 mkdir "$dir/home"
 timed "$dir/bootstrap" bootstrap
 usual 3

@@ -16,6 +16,10 @@ const (
 	keepOneOff    = time.Hour
 )
 
+// saidLost is a time that no worker is silent for: it is of those of which the seed
+// says that they are lost (LoseWorker).
+const saidLost = 365 * 24 * time.Hour
+
 // ringFor notes that an app wants to be looked at.
 func (r *Runtime) ringFor(app hoist.ID) {
 	if uuid.Validate(app) != nil {
@@ -36,7 +40,11 @@ func (r *Runtime) reconcileLoop(ctx context.Context) {
 	defer tick.Stop()
 	steady := time.Now()
 	for {
-		if err := r.resync(ctx, time.Since(steady) > r.cfg.LostAfter); err != nil {
+		after := r.cfg.LostAfter
+		if time.Since(steady) <= after {
+			after = saidLost
+		}
+		if err := r.resync(ctx, after); err != nil {
 			// Who was away itself cannot say that others are lost.
 			steady = time.Now()
 			if ctx.Err() == nil {
@@ -48,6 +56,8 @@ func (r *Runtime) reconcileLoop(ctx context.Context) {
 			case <-ctx.Done():
 				return
 			case <-tick.C:
+				ticked = true
+			case <-r.lost:
 				ticked = true
 			case <-r.rung:
 				r.mu.Lock()
@@ -64,18 +74,16 @@ func (r *Runtime) reconcileLoop(ctx context.Context) {
 	}
 }
 
-func (r *Runtime) resync(ctx context.Context, steady bool) error {
+func (r *Runtime) resync(ctx context.Context, lostAfter time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	if steady {
-		lost, err := r.db.LoseWorkers(ctx, r.cfg.LostAfter)
-		if err != nil {
-			return err
-		}
-		for _, d := range lost {
-			r.say(d, "Its worker was lost: "+map[bool]string{true: "the dyno has ended", false: "moving to another"}[d.State == hoist.DynoDown])
-			r.ring(d)
-		}
+	lost, err := r.db.LoseWorkers(ctx, lostAfter)
+	if err != nil {
+		return err
+	}
+	for _, d := range lost {
+		r.say(d, "Its worker was lost: "+map[bool]string{true: "the dyno has ended", false: "moving to another"}[d.State == hoist.DynoDown])
+		r.ring(d)
 	}
 	abandoned, err := r.db.AbandonedDynos(ctx, r.cfg.AttachTimeout)
 	if err != nil {
