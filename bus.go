@@ -45,6 +45,7 @@ const (
 	BellRoute     = "bell.route."     // + app ID: dynos, domains or maintenance changed
 	BellDyno      = "bell.dyno."      // + app ID: a dyno's state changed
 	BellComponent = "bell.component"  // a component came or went
+	BellWorker    = "bell.worker"     // a runtime ended, and with it its worker
 	BellProven    = "bell.proven."    // + component ID: its probation is over
 )
 

@@ -26,11 +26,13 @@ type Release struct {
 }
 
 // States of a release, as the Platform API names them. Only those of the
-// platform's own app are ever pending: until the seed has seen them work.
+// platform's own app are ever pending: until the seed has seen them work, or
+// another one has taken their place before.
 const (
 	ReleasePending   = "pending"
 	ReleaseSucceeded = "succeeded"
 	ReleaseFailed    = "failed"
+	ReleaseExpired   = "expired" // another one took its place while it was pending
 )
 
 // Rollout is how a release of the platform's own app comes along.

@@ -16,9 +16,6 @@ const (
 	rolloutPatience = 6 * time.Minute
 	// rolloutNews is how often people are told what it waits for.
 	rolloutNews = 15 * time.Second
-	// supersededGrace is how long a release that is not the current one any
-	// more may be without the seed's word.
-	supersededGrace = 10 * time.Second
 )
 
 // await waits until a release runs, or does not, and returns what to say.
@@ -40,7 +37,7 @@ func (s *Server) await(ctx context.Context, b hoist.Build, r hoist.Release, out 
 // process that waits may be replaced meanwhile: the next one goes on.
 func (s *Server) awaitSeed(ctx context.Context, r hoist.Release, now hoist.Rollout, out *buildStream) string {
 	began := time.Now()
-	news, replaced := began, time.Time{}
+	news := began
 	inline := strings.HasSuffix(out.read(ctx), launching)
 	head := func(how string) string {
 		if inline {
@@ -54,11 +51,7 @@ func (s *Server) awaitSeed(ctx context.Context, r hoist.Release, now hoist.Rollo
 			return head("done") + fmt.Sprintf("       The platform runs v%d\n", r.Version)
 		case now.Status == hoist.ReleaseFailed:
 			return head("failed") + banged(now.Reason)
-		case now.Current == r.Version:
-			replaced = time.Time{}
-		case replaced.IsZero():
-			replaced = time.Now()
-		case time.Since(replaced) > supersededGrace:
+		case now.Status == hoist.ReleaseExpired:
 			return head("done") + fmt.Sprintf("       v%d has taken its place meanwhile\n", now.Current)
 		}
 		if time.Since(began) > s.rolloutPatience {

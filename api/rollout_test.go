@@ -73,6 +73,28 @@ func TestAReleaseOfThePlatformIsWhatTheSeedSaysOfIt(t *testing.T) {
 		contains(t, string(e.want(422, "POST", "/apps/broken/releases", `{"release":"2"}`).body), "v2 failed; roll back to one that ran")
 	})
 
+	e.run("one that another overtakes has expired, and its push does not wait any more", func(t *testing.T, e *env) {
+		id := e.system("overtaken")
+		first := e.built(id, oneCompile, nil, "de63889c")
+		eventually(t, "the release is there", func() bool {
+			return strings.Contains(string(e.want(200, "GET", "/apps/overtaken/releases", "").body), `"pending"`)
+		})
+		e.want(200, "PATCH", "/apps/overtaken/config-vars", `{"A":"b"}`)
+		b, output := e.ended("overtaken", first)
+		contains(t, output, "-----> Launching... done, v2\n       v3 has taken its place meanwhile\n")
+		if b.text("status") != "succeeded" {
+			t.Errorf("%s", b.body)
+		}
+		r := e.want(200, "GET", "/apps/overtaken/releases/2", "")
+		if r.text("status") != "expired" || r.text("reason") != "v3 took its place before it had proven itself." {
+			t.Errorf("%s", r.body)
+		}
+		if r := e.want(200, "GET", "/apps/overtaken/releases/3", ""); r.text("status") != "pending" {
+			t.Errorf("%s", r.body)
+		}
+		e.decide(id, 3, hoist.ReleaseSucceeded, "")
+	})
+
 	e.run("the process that waits is replaced, and the next one goes on", func(t *testing.T, e *env) {
 		id := e.system("handed")
 		build := e.built(id, oneCompile, nil, "de63889c")

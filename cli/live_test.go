@@ -135,6 +135,7 @@ func (l *live) exec(sql string, args ...any) {
 func TestEveryCommandAgainstTheRealAPI(t *testing.T) {
 	l := newLive(t)
 	l.ok("whoami", "ann@example.com")
+	l.ok("whoami --json", `"email": "ann@example.com"`)
 	l.ok("apps", "You have no apps")
 	l.ok("create demo --buildpack hoist/go", "Creating demo... done", "http://demo.localhost:", "set git remote hoist to http://git.localhost:")
 	l.expect(1, "create demo", "demo")
@@ -224,8 +225,24 @@ func TestDynosAndRollbackAgainstTheRealAPI(t *testing.T) {
 			t.Errorf("completion: no %s in %s", want, out)
 		}
 	}
-	if _, out, _ := l.try(t.Context(), "", "__complete", "config", "get", ""); !strings.Contains(out, "A\n") {
-		t.Errorf("completion: %s", out)
+	for want, words := range map[string][]string{"A\n": {"config", "get", ""}, "demo\n": {"ps", "--app", "d"}, "demo\n:4": {"info", ""}} {
+		if _, out, _ := l.try(t.Context(), "", append([]string{"__complete"}, words...)...); !strings.Contains(out, want) {
+			t.Errorf("completion of %q: %s", words, out)
+		}
+	}
+	for _, shell := range []string{"bash", "zsh", "fish"} {
+		code, out, errs := l.try(t.Context(), "", "completion", shell)
+		if code != 0 || !strings.Contains(out, "__complete") {
+			t.Errorf("completion %s: exit code %d, %s", shell, code, errs)
+			continue
+		}
+		if path, err := exec.LookPath(shell); err == nil {
+			check := exec.Command(path, "-n")
+			check.Stdin = strings.NewReader(out)
+			if said, err := check.CombinedOutput(); err != nil {
+				t.Errorf("%s does not take its completion: %s", shell, said)
+			}
+		}
 	}
 }
 

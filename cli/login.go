@@ -201,14 +201,19 @@ func (l *logoutCommand) run(cmd *cobra.Command, _ []string) error {
 	return nil
 }
 
-type whoamiCommand struct{ *CLI }
+type whoamiCommand struct {
+	*CLI
+	json bool
+}
 
 func (c *CLI) whoami() *cobra.Command {
-	w := &whoamiCommand{c}
-	return &cobra.Command{
+	w := &whoamiCommand{CLI: c}
+	cmd := &cobra.Command{
 		Use: "whoami", Short: "Show as whom you are logged in", Aliases: []string{"auth:whoami"},
 		Example: "$ hoist whoami", Args: args(cobra.NoArgs), RunE: w.run,
 	}
+	jsonFlag(cmd, &w.json)
+	return cmd
 }
 
 func (w *whoamiCommand) run(cmd *cobra.Command, _ []string) error {
@@ -216,13 +221,16 @@ func (w *whoamiCommand) run(cmd *cobra.Command, _ []string) error {
 	if err != nil {
 		return err
 	}
-	var me account
+	var me item[account]
 	if err := api.get(cmd.Context(), "/account", &me); err != nil {
 		return err
+	}
+	if w.json {
+		return w.printJSON(me)
 	}
 	if w.Env("HOIST_API_KEY") != "" {
 		w.say("by $HOIST_API_KEY, at %s", api.base.Host)
 	}
-	w.print("%s", me.Email)
+	w.print("%s", me.V.Email)
 	return nil
 }

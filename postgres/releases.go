@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"fmt"
 	"strconv"
 	"strings"
 
@@ -133,7 +134,7 @@ func deploy(ctx context.Context, tx pgx.Tx, r hoist.Release, slug hoist.Slug) (h
 
 // release inserts the app's next release with its present config and makes it
 // the current one. One that the seed has to run is pending until the seed has
-// seen it work. The app is locked.
+// seen it work; one that still was is not looked at any more. The app is locked.
 func release(ctx context.Context, tx pgx.Tx, r hoist.Release) (hoist.Release, error) {
 	id := hoist.NewID()
 	_, err := tx.Exec(ctx, `
@@ -151,7 +152,13 @@ func release(ctx context.Context, tx pgx.Tx, r hoist.Release) (hoist.Release, er
 	if err != nil {
 		return r, err
 	}
-	return releaseOf(ctx, tx, r.AppID, id)
+	made, err := releaseOf(ctx, tx, r.AppID, id)
+	if err != nil {
+		return r, err
+	}
+	_, err = tx.Exec(ctx, `UPDATE releases SET status = $3, reason = $4, updated_at = now() WHERE app_id = $1 AND status = $5 AND id <> $2`,
+		r.AppID, id, hoist.ReleaseExpired, fmt.Sprintf("v%d took its place before it had proven itself.", made.Version), hoist.ReleasePending)
+	return made, err
 }
 
 // Launch returns how the launch of a release goes: how many web dynos are

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
@@ -45,6 +46,8 @@ type hostContainer struct {
 var lastIP atomic.Uint32
 
 func newHostEngine(t *testing.T) *hostEngine {
+	// Under nohup(1) we ignore SIGHUP, and what we execute would, too; a container's process does not.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP)
 	e := &hostEngine{dir: t.TempDir(), containers: map[hoist.ID]*hostContainer{}, starts: map[string]int{}}
 	t.Cleanup(func() {
 		for id := range maps.Clone(e.containers) {

@@ -53,6 +53,8 @@ func (r *Runtime) reconcileLoop(ctx context.Context) {
 				return
 			case <-tick.C:
 				ticked = true
+			case <-r.lost:
+				ticked = true
 			case <-r.rung:
 				r.mu.Lock()
 				apps := r.ids

@@ -84,6 +84,7 @@ type Runtime struct {
 	ids    []hoist.ID    // apps rung for, under mu
 	rung   chan struct{} // there are ids
 	wake   chan struct{} // look at our dynos again
+	lost   chan struct{} // look for lost workers
 	mu     sync.Mutex
 	dynos  map[hoist.ID]*supervisor // under mu; changed by the worker's loop only
 }
@@ -94,6 +95,7 @@ func New(cfg Config, db Database, bus hoist.Bus, blobs hoist.Blobs, engine hoist
 	return &Runtime{
 		cfg: cfg, db: db, bus: bus, engine: engine, log: log,
 		slugs: &slugCache{dir: filepath.Join(cfg.Dir, "slugs"), limit: cfg.Slugs, blobs: blobs},
+		lost:  make(chan struct{}, 1),
 		rung:  make(chan struct{}, 1),
 		wake:  make(chan struct{}, 1),
 		dynos: map[hoist.ID]*supervisor{},
@@ -132,7 +134,7 @@ func (r *Runtime) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	defer func() { stop(); listener.Close() }()
-	for _, subject := range []string{hoist.BellFormation, hoist.BellDyno} {
+	for _, subject := range []string{hoist.BellFormation + "*", hoist.BellDyno + "*", hoist.BellWorker} {
 		wg.Go(func() { r.listen(work, subject) })
 	}
 	asked, drained := make(chan struct{}), make(chan struct{})
@@ -209,8 +211,12 @@ func (r *Runtime) lockDir(ctx context.Context) (unlock func(), err error) {
 }
 
 // listen turns bells into work.
-func (r *Runtime) listen(ctx context.Context, prefix string) {
-	err := r.bus.Listen(ctx, prefix+"*", func(subject string, _ []byte) {
+func (r *Runtime) listen(ctx context.Context, pattern string) {
+	err := r.bus.Listen(ctx, pattern, func(subject string, _ []byte) {
+		if subject == hoist.BellWorker {
+			signal(r.lost)
+			return
+		}
 		if app, ok := strings.CutPrefix(subject, hoist.BellFormation); ok {
 			r.ringFor(app)
 		}

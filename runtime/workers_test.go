@@ -118,6 +118,30 @@ func TestWorkers(t *testing.T) {
 		p.worker(t, e, func(c *runtime.Config) { c.LostAfter = time.Hour })
 		a.eventually("up on the other", func() bool { return e.started("web.1") == 1 && a.live() == "web.1 up" })
 	})
+	t.Run("what is on a worker that is said to be lost moves at once", func(t *testing.T) {
+		e1, e2 := newHostEngine(t), newHostEngine(t)
+		patient := func(c *runtime.Config) { c.LostAfter = time.Hour }
+		stop1 := p.worker(t, e1, patient)
+		a := p.app(t)
+		a.deploy(map[string]string{"web": web})
+		a.eventually("up on the first", func() bool { return e1.running() == 1 && a.live() == "web.1 up" })
+		p.worker(t, e2, patient)
+		a.eventually("two workers", func() bool {
+			var n int
+			err := p.db.Pool.QueryRow(t.Context(), `SELECT count(*) FROM workers`).Scan(&n)
+			return err == nil && n == 2
+		})
+		stop1()
+		began := time.Now()
+		if err := p.db.LoseWorker(t.Context(), a.dynos()[0].WorkerID); err != nil {
+			t.Fatal(err)
+		}
+		p.bus.Ring(hoist.BellWorker, nil)
+		a.eventually("up on the other", func() bool { return e2.running() == 1 && a.live() == "web.1 up" })
+		if took := time.Since(began); took > 2*time.Second {
+			t.Errorf("it took %s", took)
+		}
+	})
 	t.Run("a draining worker's dynos start elsewhere first", func(t *testing.T) {
 		e1, e2 := newHostEngine(t), newHostEngine(t)
 		stop1 := p.worker(t, e1, func(c *runtime.Config) { c.DrainOnStop = true })

@@ -6,12 +6,14 @@ cd "$(dirname "$0")/.."
 [ "$(id -u)" = 0 ] || exec sudo env "PATH=$PATH" script/bench.sh
 
 step "Looking at the machine"
-need $platform_needs nginx:nginx-light wrk:wrk
+need $platform_needs nginx:nginx-light wrk:wrk ps:procps
 need_go
 build
 done_step
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM HUP
 
 step "Starting dynos, and bare containers"
 go test -run '^$' -bench Start$ -benchtime 40x -timeout 10m ./oci >"$dir/oci" || { cat "$dir/oci"; die "The benchmark of oci failed."; }
@@ -29,9 +31,14 @@ step "Pushing a Node.js app"
 bench/push.sh node 'npm ci --no-audit --no-fund' >"$dir/node"
 done_step
 
+step "The platform on itself: bootstrap, upgrades, power cuts, lost runtimes"
+bench/self.sh >"$dir/self"
+done_step
+
 # metric UNIT FILE: the median of the benchmark's metrics of that unit.
 metric() { awk -v u="$1" '{for (i = 2; i <= NF; i++) if ($i == u) print $(i - 1)}' "$dir/$2" | sort -n | awk '{v[NR] = $1} END {print v[int((NR + 1) / 2)]}'; }
 ratio() { awk -v a="$1" -v b="$2" 'BEGIN {printf "%.2f", a / b}'; }
+minus() { awk -v a="$1" -v b="$2" 'BEGIN {printf "%.2f", a - b}'; }
 router() { awk -v n="$1" '$1 == n {print $'"$2"'}' "$dir/router"; }
 row() { printf '| %-44s | %-12s | %-22s | %-14s | %-10s |\n' "$@"; }
 table() {
@@ -51,8 +58,19 @@ table() {
     done
     for app in go node; do
         read -r push bare <"$dir/$app"
-        row "push of examples/$app to serving" "$push s" "$bare s (bare build)" "+ $(awk -v a="$push" -v b="$bare" 'BEGIN {printf "%.2f", a - b}') s" "+ 2 s"
+        row "push of examples/$app to serving" "$push s" "$bare s (bare build)" "+ $(minus "$push" "$bare") s" "+ 2 s"
     done
+    while read -r name ours rival; do
+        case $name in
+        bootstrap) row "bootstrap, stage 0 to verified stage 3" "$ours s" "$rival s (3 bare builds)" "× $(ratio "$(minus "$ours" 20)" "$rival") + 20 s" "× 1.2 + 20 s" ;;
+        upgrade) row "upgrade by git push to all of it replaced" "$ours s" "$rival s (bare build)" "+ $(minus "$ours" "$rival") s" "45 s" ;;
+        cold) row "power cut, then start to an app's answer" "$ours s" "" "" "5 s" ;;
+        lost) row "runtime killed, all its 50 dynos serve again" "$ours s" "" "" "3 s" ;;
+        run) row "hoist run true, on itself" "$ours s" "$rival s (stage 0)" "× $(ratio "$ours" "$rival")" "× 1.1" ;;
+        requests) row "requests/s of an app, on itself" "$ours" "$rival (stage 0)" "× $(ratio "$rival" "$ours") slower" "× 1.1" ;;
+        push) row "push of examples/go to serving, on itself" "$ours s" "$rival s (stage 0)" "× $(ratio "$ours" "$rival")" "× 1.1" ;;
+        esac
+    done <"$dir/self"
 }
 table >"$dir/table"
 {

@@ -75,11 +75,15 @@ need_go() {
     export GOROOT="$root" GOTOOLCHAIN=local PATH="$root/bin:$PATH"
 }
 
-# build makes bin/hoist: the same, bit for bit, for the same source and Go, and
-# the same as the Go buildpack makes on the platform (docs/bootstrap.md).
+# compile FILE [FLAG] makes the program of the source in this directory: the same, bit for
+# bit, for the same source and Go, and the same as the Go buildpack makes on
+# the platform (docs/bootstrap.md).
+compile() { CGO_ENABLED=0 GOFLAGS="${2-}" GOWORK=off go build -trimpath -buildvcs=false -ldflags "-s -w" -tags heroku -o "$1" ./cmd/hoist; }
+
+# build makes bin/hoist.
 build() {
     [ -d "$(go env GOCACHE)" ] || echo "       compiling it and what it is made of: a few minutes, this first time"
-    CGO_ENABLED=0 GOFLAGS= GOWORK=off go build -trimpath -buildvcs=false -ldflags "-s -w" -tags heroku -o bin/hoist ./cmd/hoist
+    compile bin/hoist
     version=$(sha256sum bin/hoist | cut -c1-12)
 }
 

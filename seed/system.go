@@ -193,11 +193,13 @@ func (y *system) keeps(component string) bool {
 	if y.engine == nil || d == nil || y.state.rescued(component, d.Formation[component]).Quantity == 0 {
 		return false
 	}
-	if y.state.Good != nil {
-		return true
-	}
+	return y.state.Good != nil || y.hasProven(component)
+}
+
+// hasProven reports whether a proven dyno of a component runs.
+func (y *system) hasProven(component string) bool {
 	for id, d := range y.dynos {
-		if d.Type == component && y.state.Proven[id] {
+		if d.Type == component && y.state.Proven[id] && !d.stopping() {
 			return true
 		}
 	}
@@ -361,9 +363,12 @@ func (y *system) tryStart(ctx context.Context, c string, n int, want *desired) {
 	}
 }
 
+// backOff delays the next start of a component's dynos, but not after a first crash.
 func (y *system) backOff(c string) {
 	y.crashes[c]++
-	y.startAt[c] = time.Now().Add(min(time.Second<<min(y.crashes[c]-1, 6), time.Minute))
+	if n := y.crashes[c]; n > 1 {
+		y.startAt[c] = time.Now().Add(min(time.Second<<min(n-2, 6), time.Minute))
+	}
 }
 
 func (y *system) inside(c string) *inside {
@@ -393,22 +398,26 @@ func workerIn(dir string) (hoist.ID, error) {
 	return strings.TrimSpace(string(text)), err
 }
 
-// loseVacant says of the workers in vacant slots that they are lost, which others
-// would only find out in time: their dynos start elsewhere at once.
+// loseVacant says of the workers in vacant slots that they are lost.
 func (y *system) loseVacant(ctx context.Context) {
+	y.vacant = slices.DeleteFunc(y.vacant, func(slot int) bool { return y.lose(ctx, slot) })
+}
+
+// lose says of the worker in a slot that it is lost, which others would only find
+// out in time: its dynos start elsewhere at once. It reports whether that is said.
+func (y *system) lose(ctx context.Context, slot int) bool {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
-	y.vacant = slices.DeleteFunc(y.vacant, func(slot int) bool {
-		id, err := workerIn(y.seed.cfg.workerDir(slot))
-		if err != nil {
-			return errors.Is(err, fs.ErrNotExist)
-		}
-		if err := y.seed.db.LoseWorker(ctx, id); err != nil {
-			return false
-		}
-		y.log.Info("lost", "worker", id, "slot", slot)
-		return true
-	})
+	id, err := workerIn(y.seed.cfg.workerDir(slot))
+	if err != nil {
+		return errors.Is(err, fs.ErrNotExist)
+	}
+	if err := y.seed.db.LoseWorker(ctx, id); err != nil {
+		return false
+	}
+	y.bus.Ring(hoist.BellWorker, nil)
+	y.log.Info("lost", "worker", id, "slot", slot)
+	return true
 }
 
 // save writes system.json and the rows of the dynos.

@@ -396,10 +396,13 @@ func (y *system) reap(ctx context.Context) {
 		case exit := <-d.ended:
 			y.log.Info("ended", "dyno", d.Name(), "release", d.Version, "code", exit.Code, "stopping", d.stopping())
 			y.say(d.AppID, d.Name(), "heroku", fmt.Sprintf("Process exited with status %d", exit.Code))
+			delete(y.dynos, id)
+			if d.slot != 0 && !d.stopping() && y.hasProven(hoist.ComponentRuntime) {
+				y.lose(ctx, d.slot) // another one takes its dynos
+			}
 			if err := y.engine.Remove(ctx, id); err != nil {
 				y.log.Error("remove", "dyno", d.Name(), "err", err)
 			}
-			delete(y.dynos, id)
 			if d.stopping() {
 				continue
 			}

@@ -149,6 +149,8 @@ func (c *bootstrapCommand) settle(release string, dynos bool) error {
 			return err
 		case r.Status == hoist.ReleaseFailed:
 			return fmt.Errorf("v%d failed; `hoist releases -a %s` says why", r.Version, hoist.SystemApp)
+		case r.Status == hoist.ReleaseExpired:
+			return fmt.Errorf("another release took the place of v%d; `hoist releases -a %s` lists them", r.Version, hoist.SystemApp)
 		case r.Status == hoist.ReleaseSucceeded:
 			return nil
 		}

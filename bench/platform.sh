@@ -1,0 +1,70 @@
+# Sourced by the benchmarks that need a platform of their own. It is started here,
+# with all its files in $dir, and gone at the end, however that comes.
+# Ports: $HOIST_BENCH_PORT and the next three; network: $HOIST_BENCH_NETWORK, a /18.
+. script/lib.sh
+root=$PWD hoist=$PWD/bin/hoist dir=$(mktemp -d)
+chmod 755 "$dir"
+port=${HOIST_BENCH_PORT:-$((20000 + $$ % 2000 * 4))}
+export HOIST_DATA="$dir/data" HOIST_HTTP_PORT=$port HOIST_HTTPS_PORT=$((port + 1)) HOIST_SSH_PORT=$((port + 2)) \
+    HOIST_RENDEZVOUS_PORT=$((port + 3)) HOIST_NETWORK="${HOIST_BENCH_NETWORK:-10.229.0.0/18}" HOIST_HOST="http://localhost:$port" \
+    XDG_CONFIG_HOME="$dir/config" GIT_AUTHOR_NAME=bench GIT_AUTHOR_EMAIL=bench@example.com GIT_COMMITTER_NAME=bench GIT_COMMITTER_EMAIL=bench@example.com
+unset HOIST_APP HOIST_API_KEY
+
+end() {
+    trap '' INT TERM HUP
+    [ ! -d "$HOIST_DATA" ] || "$hoist" purge --yes >/dev/null 2>"$dir/log" || cat "$dir/log" >&2
+    rm -rf "$dir"
+}
+trap end EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM HUP
+
+# quiet CMD… says what a command said only if it fails, which is the end.
+quiet() { "$@" >"$dir/log" 2>&1 || { cat "$dir/log" >&2; die "This failed: $*"; }; }
+
+# start starts the platform, and logs in.
+start() {
+    build_mirrors
+    quiet "$hoist" seed --daemon
+    token=$("$hoist" seed exec api "$hoist" admin account bench@example.com --token bench </dev/null)
+    quiet "$hoist" login --host "$HOIST_HOST" --token "$token" --ca "$HOIST_DATA/ca.pem"
+}
+
+# remote APP is where git pushes an app to.
+remote() { echo "http://bench:$token@git.localhost:$port/$1.git"; }
+
+# ask APP has an app answer, or fails.
+ask() { curl -fs -m 1 -o /dev/null -H "Host: $1.localhost" "http://127.0.0.1:$port/"; }
+
+# app NAME makes the app bench, and a working copy of examples/NAME in $dir/app.
+app() {
+    quiet "$hoist" create bench --no-remote
+    cp -R "examples/$1" "$dir/app"
+    git -C "$dir/app" init -q -b main
+    change 0
+}
+
+# change N commits a change of a source file that does not alter what it does.
+change() {
+    [ "$1" = 0 ] || for f in main.go server.js; do [ ! -e "$dir/app/$f" ] || echo "// change $1" >>"$dir/app/$f"; done
+    git -C "$dir/app" add -A
+    git -C "$dir/app" commit -q -m "change $1"
+}
+
+# push pushes the app and waits for an answer from it.
+push() {
+    quiet git -C "$dir/app" push -q "$(remote bench)" HEAD:main
+    until ask bench; do sleep 0.02; done
+}
+
+# timed FILE CMD… adds the milliseconds that a command took to a file.
+timed() {
+    file=$1 began=$(date +%s%N)
+    shift
+    "$@"
+    echo $((($(date +%s%N) - began) / 1000000)) >>"$file"
+}
+
+# median FILE is that of the file's milliseconds; seconds FILE in seconds.
+median() { sort -n "$1" | awk '{v[NR] = $1} END {print v[int((NR + 1) / 2)]}'; }
+seconds() { awk -v ms="$(median "$1")" 'BEGIN {printf "%.2f", ms / 1000}'; }
