@@ -160,16 +160,18 @@ func (s *Seed) run(ctx context.Context) {
 	for _, t := range s.ground {
 		ground.Go(func() { t.keep(below, s.log) })
 	}
-	// Components wait for what they lack by themselves; starting them a little
+	for _, c := range s.components {
+		c.turn(!s.system.keeps(c.task.name))
+	}
+	components.Go(func() { s.system.run(ctx) })
+	// Components wait for what they lack by themselves; starting those inside a little
 	// later only saves them from saying so at every start, but not where Postgres has much to recover.
 	for start := time.Now(); !up(s.ground) && ctx.Err() == nil && time.Since(start) < 2*time.Second; {
 		time.Sleep(10 * time.Millisecond)
 	}
 	for _, c := range s.components {
 		components.Go(func() { c.keep(ctx, s.log) })
-		c.turn(!s.system.keeps(c.task.name))
 	}
-	components.Go(func() { s.system.run(ctx) })
 	components.Go(func() { s.register(ctx) })
 	components.Go(func() { s.serveProofs(ctx) })
 	components.Go(func() { s.renewCerts(ctx) })

@@ -255,6 +255,9 @@ func (y *system) unsettled() bool {
 	return st != nil && !st.Settled
 }
 
+// inOrder are the components as they are started: first what apps are served by.
+var inOrder = []string{hoist.ComponentRuntime, hoist.ComponentRouter, hoist.ComponentAPI, hoist.ComponentGit, hoist.ComponentCompile, hoist.ComponentLogs}
+
 // look is one turn of the loop.
 func (y *system) look(ctx context.Context) {
 	y.mu.Lock()
@@ -276,7 +279,7 @@ func (y *system) look(ctx context.Context) {
 	y.reap(ctx)
 	y.prove(ctx, there)
 	all := want != nil
-	for _, c := range hoist.Components {
+	for _, c := range inOrder {
 		all = y.adjust(ctx, c, want) && all
 	}
 	if all {
