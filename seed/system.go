@@ -35,6 +35,9 @@ const (
 	maxCrashes  = 3                // of a release's dynos before their proof
 )
 
+// startOrder begins with those without which no app serves.
+var startOrder = []string{hoist.ComponentRuntime, hoist.ComponentRouter, hoist.ComponentAPI, hoist.ComponentGit, hoist.ComponentLogs, hoist.ComponentCompile}
+
 // desired is what shall run: a release of the platform's own app.
 type desired struct {
 	AppID     hoist.ID           `json:"app_id"`
@@ -274,7 +277,7 @@ func (y *system) look(ctx context.Context) {
 	y.reap(ctx)
 	y.prove(ctx, there)
 	all := want != nil
-	for _, c := range hoist.Components {
+	for _, c := range startOrder {
 		all = y.adjust(ctx, c, want) && all
 	}
 	if all {
