@@ -40,7 +40,7 @@ type Rollout struct {
 	Status  string   // ReleasePending until the seed has decided
 	Reason  string   // why it failed, for people
 	Current int      // version of the app's current release
-	Waiting []string // process types that have not proven themselves yet
+	Waiting []string // process types that have not done their tasks yet
 }
 
 // Slug is a compiled app: a squashfs image in the blob store.

@@ -185,8 +185,7 @@ func (db *DB) Rollout(ctx context.Context, releaseID hoist.ID) (r hoist.Rollout,
 	err = db.Pool.QueryRow(ctx, `
 		SELECT r.status, r.reason, now.version, ARRAY(
 			SELECT f.type FROM formation f WHERE f.app_id = a.id AND f.quantity > (
-				SELECT count(*) FROM dynos d JOIN components c ON c.id = d.id
-				WHERE d.release_id = r.id AND d.type = f.type AND d.state = 'up' AND c.proven) ORDER BY f.type)
+				SELECT count(*) FROM dynos d WHERE d.release_id = r.id AND d.type = f.type AND d.state = 'up') ORDER BY f.type)
 		FROM releases r JOIN apps a ON a.id = r.app_id JOIN releases now ON now.id = a.current_release_id
 		WHERE r.id = $1 AND a.system`, releaseID).Scan(&r.Status, &r.Reason, &r.Current, &r.Waiting)
 	return r, found(err, "release")

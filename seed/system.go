@@ -35,6 +35,9 @@ const (
 	maxCrashes  = 3                // of a release's dynos before their proof
 )
 
+// startOrder begins with those without which no app serves.
+var startOrder = []string{hoist.ComponentRuntime, hoist.ComponentRouter, hoist.ComponentAPI, hoist.ComponentGit, hoist.ComponentLogs, hoist.ComponentCompile}
+
 // desired is what shall run: a release of the platform's own app.
 type desired struct {
 	AppID     hoist.ID           `json:"app_id"`
@@ -255,9 +258,6 @@ func (y *system) unsettled() bool {
 	return st != nil && !st.Settled
 }
 
-// inOrder are the components as they are started: first what apps are served by.
-var inOrder = []string{hoist.ComponentRuntime, hoist.ComponentRouter, hoist.ComponentAPI, hoist.ComponentGit, hoist.ComponentCompile, hoist.ComponentLogs}
-
 // look is one turn of the loop.
 func (y *system) look(ctx context.Context) {
 	y.mu.Lock()
@@ -279,7 +279,7 @@ func (y *system) look(ctx context.Context) {
 	y.reap(ctx)
 	y.prove(ctx, there)
 	all := want != nil
-	for _, c := range inOrder {
+	for _, c := range startOrder {
 		all = y.adjust(ctx, c, want) && all
 	}
 	if all {
