@@ -80,11 +80,10 @@ if [ -x "$tools/govulncheck" ]; then
     else done_step "its database cannot be reached; left out"; fi
 fi
 
-# All, with those first that start whole platforms of their own: two at a time,
-# since more only make each other wait beyond their time limits.
-HOIST_SCHEMA_REPORT=$out/schema.json tests "Testing the API" -timeout 15m ./api/...
-HOIST_SCHEMA_REPORT=$out/schema.json tests "Testing end to end" -timeout 60m -skip ^TestSelf ./e2e
-tests "Testing the rest" -p 2 -timeout 40m $(go list ./... | grep -v -e '/api' -e '/e2e')
+# All, with those first that take longest: they start whole platforms, two at a time (more
+# only make each other wait beyond their time limits), and mostly wait; the others
+# run beside them.
+HOIST_SCHEMA_REPORT=$out/schema.json tests "Testing everything but the platform on itself" -p 2 -timeout 60m -skip ^TestSelf ./e2e ./api/... $(go list ./... | grep -v -e '/api' -e '/e2e')
 
 # The race detector, where goroutines share most. It is left out where other
 # processes do the work (oci, e2e), as they take long and it would see little.
