@@ -16,7 +16,7 @@ import (
 )
 
 // serve starts a server that answers with what it understood.
-func serve(t *testing.T, h http.HandlerFunc) (addr string, s *http1.Server) {
+func serve(t *testing.T, h http.HandlerFunc, change ...func(*http1.Server)) (addr string, s *http1.Server) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -38,6 +38,9 @@ func serve(t *testing.T, h http.HandlerFunc) (addr string, s *http1.Server) {
 			w.WriteHeader(e.Status)
 			io.WriteString(w, e.Reason)
 		}}
+	for _, f := range change {
+		f(s)
+	}
 	go func() {
 		for {
 			c, err := l.Accept()
@@ -283,8 +286,7 @@ func TestDrainingFinishesWhatIsServed(t *testing.T) {
 }
 
 func TestDrainingServesWhoHasJustComeAndNotSpoken(t *testing.T) {
-	addr, s := serve(t, nil)
-	s.HeadTimeout = 5 * time.Second
+	addr, s := serve(t, nil, func(s *http1.Server) { s.HeadTimeout = 5 * time.Second })
 	c, err := net.Dial("tcp", addr)
 	if err != nil {
 		t.Fatal(err)
