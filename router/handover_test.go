@@ -22,6 +22,7 @@ import (
 // byte. None is turned away.
 func TestRoutersAreReplacedUnderClientsThatTakeTheirTime(t *testing.T) {
 	plain, secure := listen(t), listen(t)
+	overHTTP, overTLS := plain.Addr().String(), secure.Addr().String()
 	again := func(l net.Listener) net.Listener {
 		f, err := socket.File(l.(*net.TCPListener), "held")
 		if err != nil {
@@ -69,7 +70,7 @@ func TestRoutersAreReplacedUnderClientsThatTakeTheirTime(t *testing.T) {
 		return isServed(resp, err)
 	}
 	client("HTTP", func() error {
-		c, err := net.Dial("tcp", w.http)
+		c, err := net.Dial("tcp", overHTTP)
 		if err != nil {
 			return err
 		}
@@ -78,7 +79,7 @@ func TestRoutersAreReplacedUnderClientsThatTakeTheirTime(t *testing.T) {
 	})
 	// dial connects slowly.
 	dial := func(protocols ...string) (net.Conn, error) {
-		raw, err := net.Dial("tcp", w.https)
+		raw, err := net.Dial("tcp", overTLS)
 		if err != nil {
 			return nil, err
 		}
@@ -98,7 +99,7 @@ func TestRoutersAreReplacedUnderClientsThatTakeTheirTime(t *testing.T) {
 		return speak(c)
 	})
 	ask := func(c *http.Client) error {
-		r, _ := http.NewRequest("GET", "https://"+w.https, nil)
+		r, _ := http.NewRequest("GET", "https://"+overTLS, nil)
 		r.Host = host
 		return isServed(c.Do(r))
 	}
@@ -112,13 +113,13 @@ func TestRoutersAreReplacedUnderClientsThatTakeTheirTime(t *testing.T) {
 	})
 	client("HTTP/2, new connections at once", func() error {
 		tr := over2(func() (net.Conn, error) {
-			return tls.Dial("tcp", w.https, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h2"}})
+			return tls.Dial("tcp", overTLS, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h2"}})
 		})
 		defer tr.CloseIdleConnections()
 		return ask(&http.Client{Transport: tr})
 	})
 	kept := &http.Client{Transport: over2(func() (net.Conn, error) {
-		return tls.Dial("tcp", w.https, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h2"}})
+		return tls.Dial("tcp", overTLS, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h2"}})
 	})}
 	client("HTTP/2, kept connections", func() error {
 		time.Sleep(time.Duration(rand.IntN(300)) * time.Millisecond)
