@@ -171,6 +171,11 @@ func TestWorkers(t *testing.T) {
 		p.worker(t, e1, share)
 		p.worker(t, e2, share)
 		a := p.app(t)
+		a.eventually("both are there", func() bool {
+			var n int
+			err := p.db.Pool.QueryRow(t.Context(), `SELECT count(*) FROM workers WHERE host = 'machine'`).Scan(&n)
+			return err == nil && n == 2
+		})
 		a.deploy(map[string]string{"web": web})
 		a.scale("web", 3)
 		a.becomes("web.1 up, web.2 up, web.3 starting")
