@@ -17,8 +17,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/minio/minio-go/v7"
-	"github.com/minio/minio-go/v7/pkg/credentials"
+	"github.com/hoist-sh/hoist/blob/blobtest"
 )
 
 // A platform is backed up while people work on it, is lost, and comes back on
@@ -314,13 +313,13 @@ func (w *faultWorld) read(t *testing.T, name string) string {
 // "" if none is installed.
 func startS3(t *testing.T) string {
 	t.Helper()
-	bin := testTool("versitygw")
+	bin := blobtest.Tool("versitygw")
 	if bin == "" {
 		t.Log("versitygw is not installed (script/test-deps.sh builds it): no backup to S3")
 		return ""
 	}
 	addr := fmt.Sprintf("127.0.0.1:%d", freePort())
-	cmd := exec.Command(bin, "--access", "key", "--secret", "secretsecret", "--port", addr, "posix", t.TempDir())
+	cmd := blobtest.Versity(bin, addr, t.TempDir())
 	cmd.Dir = t.TempDir()
 	cmd.Stdout, cmd.Stderr = io.Discard, io.Discard
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
@@ -328,31 +327,9 @@ func startS3(t *testing.T) string {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
-	client, err := minio.New(addr, &minio.Options{Creds: credentials.NewStaticV4("key", "secretsecret", ""), Region: "us-east-1"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := eventually(30*time.Second, func() error {
-		return client.MakeBucket(t.Context(), "backups", minio.MakeBucketOptions{})
-	}); err != nil {
-		t.Fatal(err)
-	}
-	t.Setenv("AWS_ACCESS_KEY_ID", "key")
-	t.Setenv("AWS_SECRET_ACCESS_KEY", "secretsecret")
+	blobtest.MakeBucket(t, addr, "backups")
+	t.Setenv("AWS_ACCESS_KEY_ID", blobtest.S3Key)
+	t.Setenv("AWS_SECRET_ACCESS_KEY", blobtest.S3Secret)
 	t.Setenv("AWS_ENDPOINT_URL", "http://"+addr)
 	return "s3://backups/hoist/one"
-}
-
-// testTool is a program that script/test-deps.sh builds; "" if it is not there.
-func testTool(name string) string {
-	cache := os.Getenv("HOIST_TEST_CACHE")
-	if cache == "" {
-		user, _ := os.UserCacheDir()
-		cache = filepath.Join(user, "hoist-test")
-	}
-	bin := filepath.Join(cache, "bin", name)
-	if _, err := os.Stat(bin); err != nil {
-		return ""
-	}
-	return bin
 }

@@ -23,10 +23,7 @@ func TestCompilers(t *testing.T) {
 	}
 	command := func(args ...string) *exec.Cmd {
 		cmd := exec.CommandContext(t.Context(), args[0], args[1:]...)
-		cmd.Dir, cmd.Env = dir, os.Environ()
-		for k, v := range shared.userEnv() {
-			cmd.Env = append(cmd.Env, k+"="+v)
-		}
+		cmd.Dir, cmd.Env = dir, shared.userEnviron()
 		return cmd
 	}
 	do := func(args ...string) {

@@ -212,12 +212,8 @@ require('http').createServer((q, s) => s.end(JSON.stringify({version, config: Nu
 }
 
 func (w *faultWorld) environ() []string {
-	env := os.Environ()
-	for k, v := range w.userEnv() {
-		env = append(env, k+"="+v)
-	}
 	// Without the recorder, and with the platform's own CA for attached dynos.
-	return append(env, fmt.Sprintf("HOIST_HOST=http://localhost:%d", w.HTTP),
+	return append(w.userEnviron(), fmt.Sprintf("HOIST_HOST=http://localhost:%d", w.HTTP),
 		"SSL_CERT_FILE="+w.caFile(), "GIT_SSL_CAINFO="+w.caFile())
 }
 

@@ -12,13 +12,11 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
+	"github.com/hoist-sh/hoist/blob/blobtest"
 	"github.com/hoist-sh/hoist/nats"
 	"github.com/hoist-sh/hoist/postgres"
 	"github.com/jackc/pgx/v5"
-	"github.com/minio/minio-go/v7"
-	"github.com/minio/minio-go/v7/pkg/credentials"
 	"github.com/vishvananda/netns"
 )
 
@@ -99,26 +97,17 @@ func startDatabase(t *testing.T) string {
 // startBucket starts an S3 on a host of the internet and returns the BLOB_URL of a bucket there.
 func startBucket(t *testing.T, o *outside) string {
 	t.Helper()
-	bin := testTool("versitygw")
+	bin := blobtest.Tool("versitygw")
 	if bin == "" {
 		t.Skip("versitygw is not installed; script/test-deps.sh builds it")
 	}
-	host := strings.TrimPrefix(o.URL, "http://")
-	addr := host + ":9000"
-	cmd := exec.Command(bin, "--access", "key", "--secret", "secretsecret", "--port", addr, "posix", t.TempDir())
+	addr := strings.TrimPrefix(o.URL, "http://") + ":9000"
+	cmd := blobtest.Versity(bin, addr, t.TempDir())
 	cmd.Dir = t.TempDir()
 	cmd.Stdout, cmd.Stderr = io.Discard, io.Discard
 	o.start(t, cmd)
-	client, err := minio.New(addr, &minio.Options{Creds: credentials.NewStaticV4("key", "secretsecret", ""), Region: "us-east-1"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := eventually(30*time.Second, func() error {
-		return client.MakeBucket(t.Context(), "platform", minio.MakeBucketOptions{})
-	}); err != nil {
-		t.Fatal(err)
-	}
-	return fmt.Sprintf("s3://key:secretsecret@%s/platform?insecure=true", addr)
+	blobtest.MakeBucket(t, addr, "platform")
+	return fmt.Sprintf("s3://%s:%s@%s/platform?insecure=true", blobtest.S3Key, blobtest.S3Secret, addr)
 }
 
 // start starts a process on the host, which ends with the test.

@@ -332,6 +332,15 @@ func (p *platform) userEnv() map[string]string {
 	}
 }
 
+// userEnviron is ours with that of the person, "NAME=value".
+func (p *platform) userEnviron() []string {
+	env := os.Environ()
+	for k, v := range p.userEnv() {
+		env = append(env, k+"="+v)
+	}
+	return env
+}
+
 // randomName is a name for an app that no other test has.
 func randomName(prefix string) string {
 	b := make([]byte, 3)

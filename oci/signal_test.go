@@ -2,6 +2,7 @@ package oci_test
 
 import (
 	"os/signal"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -17,8 +18,14 @@ func TestIgnoredSignalsAreNotInherited(t *testing.T) {
 	for _, runtime := range []string{"crun", "runc"} {
 		e := newEngine(t, func(c *oci.Config) { c.Runtime = runtime })
 		out, _ := run(t, e, spec("grep SigIgn /proc/self/status"))
-		if strings.TrimSpace(out) != "SigIgn:\t0000000000000000" {
-			t.Errorf("%s: %s", runtime, out)
+		ignored, err := strconv.ParseUint(strings.TrimSpace(strings.TrimPrefix(out, "SigIgn:")), 16, 64)
+		if err != nil {
+			t.Fatalf("%s: %q: %v", runtime, out, err)
+		}
+		// Signals 32 and 33 are the C library's own (signal(7)): programs cannot
+		// set them, and whoever started the tests may have left them ignored.
+		if ignored &^= 3 << (32 - 1); ignored != 0 {
+			t.Errorf("%s: ignores %#x", runtime, ignored)
 		}
 	}
 }

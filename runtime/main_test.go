@@ -101,6 +101,15 @@ func (p *platform) exec(t *testing.T, sql string, args ...any) {
 	}
 }
 
+// workers is how many there are.
+func (p *platform) workers(t *testing.T) (n int) {
+	t.Helper()
+	if err := p.db.Pool.QueryRow(t.Context(), `SELECT count(*) FROM workers WHERE seen_at > now() - interval '2 s'`).Scan(&n); err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
 // worker starts a runtime; fast, so that tests are. stop ends it and waits.
 func (p *platform) worker(t *testing.T, e hoist.Engine, adjust ...func(*runtime.Config)) (stop func()) {
 	t.Helper()

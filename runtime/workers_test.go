@@ -79,11 +79,7 @@ func TestWorkers(t *testing.T) {
 		stop1 := p.worker(t, e1, in(dir))
 		p.worker(t, e2)
 		a := p.app(t)
-		a.eventually("two workers", func() bool {
-			var n int
-			err := p.db.Pool.QueryRow(t.Context(), `SELECT count(*) FROM workers WHERE seen_at > now() - interval '2 s'`).Scan(&n)
-			return err == nil && n == 2
-		})
+		a.eventually("two workers", func() bool { return p.workers(t) == 2 })
 		a.deploy(map[string]string{"web": web})
 		a.scale("web", 4)
 		a.becomes("web.1 up, web.2 up, web.3 up, web.4 up")
@@ -126,11 +122,7 @@ func TestWorkers(t *testing.T) {
 		a.deploy(map[string]string{"web": web})
 		a.eventually("up on the first", func() bool { return e1.running() == 1 && a.live() == "web.1 up" })
 		p.worker(t, e2, patient)
-		a.eventually("two workers", func() bool {
-			var n int
-			err := p.db.Pool.QueryRow(t.Context(), `SELECT count(*) FROM workers`).Scan(&n)
-			return err == nil && n == 2
-		})
+		a.eventually("two workers", func() bool { return p.workers(t) == 2 })
 		stop1()
 		began := time.Now()
 		if err := p.db.LoseWorker(t.Context(), a.dynos()[0].WorkerID); err != nil {
@@ -171,11 +163,7 @@ func TestWorkers(t *testing.T) {
 		p.worker(t, e1, share)
 		p.worker(t, e2, share)
 		a := p.app(t)
-		a.eventually("both are there", func() bool {
-			var n int
-			err := p.db.Pool.QueryRow(t.Context(), `SELECT count(*) FROM workers WHERE host = 'machine'`).Scan(&n)
-			return err == nil && n == 2
-		})
+		a.eventually("two workers", func() bool { return p.workers(t) == 2 })
 		a.deploy(map[string]string{"web": web})
 		a.scale("web", 3)
 		a.becomes("web.1 up, web.2 up, web.3 starting")
