@@ -75,7 +75,8 @@ func (e *hostEngine) Start(_ context.Context, spec hoist.ContainerSpec) error {
 		ended:     make(chan struct{}),
 	}
 	self, _ := os.Executable()
-	c.cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "BIND=" + ip.String(), "APP=" + self, "SLUG=" + spec.SlugPath}
+	// The race detector has a program sleep for a second before it exits.
+	c.cmd.Env = []string{"GORACE=atexit_sleep_ms=0", "PATH=" + os.Getenv("PATH"), "BIND=" + ip.String(), "APP=" + self, "SLUG=" + spec.SlugPath}
 	for k, v := range spec.Env {
 		c.cmd.Env = append(c.cmd.Env, k+"="+v)
 	}

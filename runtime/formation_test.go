@@ -137,7 +137,7 @@ func TestFormation(t *testing.T) {
 		time.Sleep(200 * time.Millisecond) // for bash to set the trap
 		a.scale("worker", 0)
 		a.becomes("")
-		a.logs("heroku[worker.1]: Error R12 (Exit timeout) -> At least one process failed to exit within 1 seconds of SIGTERM",
+		a.logs("heroku[worker.1]: Error R12 (Exit timeout) -> At least one process failed to exit within 3 seconds of SIGTERM",
 			"heroku[worker.1]: Stopping remaining processes with SIGKILL", "heroku[worker.1]: Process exited with status 137")
 	})
 	t.Run("a deleted app's containers go", func(t *testing.T) {

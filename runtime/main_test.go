@@ -115,7 +115,7 @@ func (p *platform) worker(t *testing.T, e hoist.Engine, adjust ...func(*runtime.
 	t.Helper()
 	cfg := runtime.Config{
 		Dir: t.TempDir(), Memory: 8 << 30,
-		BootTimeout: 3 * time.Second, Drain: 100 * time.Millisecond, StopGrace: time.Second,
+		BootTimeout: 3 * time.Second, Drain: 100 * time.Millisecond, StopGrace: 3 * time.Second,
 		AttachTimeout: 2 * time.Second, Backoff: 50 * time.Millisecond, LostAfter: 3 * time.Second,
 	}
 	for _, f := range adjust {
