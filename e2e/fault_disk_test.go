@@ -75,8 +75,11 @@ func newDisk(t *testing.T, size int64) string {
 			t.Fatalf("%v: %v\n%s", args, err, out)
 		}
 	}
+	unmount := atEnd(func() error {
+		return eventually(10*time.Second, func() error { return unix.Unmount(dir, 0) })
+	})
 	t.Cleanup(func() {
-		if err := eventually(10*time.Second, func() error { return unix.Unmount(dir, 0) }); err != nil {
+		if err := unmount(); err != nil {
 			t.Error(err)
 		}
 	})

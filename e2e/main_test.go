@@ -44,6 +44,7 @@ func (r runner) Run() int {
 			return 1, err
 		}
 		defer internet.close()
+		undoOnSignal()
 		shared, err = newPlatform("HOIST_BOOT_TIMEOUT=15s", "HOIST_STOP_GRACE=10s")
 		if shared != nil && !*keep {
 			defer func() {

@@ -20,6 +20,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/hoist-sh/hoist/api/schematest"
@@ -45,6 +46,7 @@ type platform struct {
 	settings []string // further environment of the seed
 	recorder *schematest.Recorder
 	proxy    *httptest.Server
+	takeDown func() error // once, by whoever is first
 }
 
 // hoistBin is the program under test, built once.
@@ -87,6 +89,7 @@ func newPlatform(settings ...string) (*platform, error) {
 		network:  freeNetwork(),
 		settings: settings,
 	}
+	p.takeDown = atEnd(p.down)
 	if err := os.MkdirAll(filepath.Join(p.Home, ".ssh"), 0o700); err != nil {
 		return nil, err
 	}
@@ -162,7 +165,17 @@ func (p *platform) close() error {
 	if p.proxy != nil {
 		p.proxy.Close()
 	}
-	_, err := p.hoist("down")
+	return p.takeDown()
+}
+
+func (p *platform) down() error {
+	cmd := exec.Command(hoistBin, "down")
+	cmd.Env = p.seedEnv()
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // ^C is not for this one
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		err = fmt.Errorf("hoist down: %w\n%s", err, out)
+	}
 	if left := p.leftovers(); left != "" {
 		err = errors.Join(err, fmt.Errorf("left behind:\n%s", left))
 	}
