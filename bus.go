@@ -16,9 +16,15 @@ type Bus interface {
 	// the bus is there and across reconnects.
 	Listen(ctx context.Context, subject string, f func(subject string, data []byte)) error
 	// Append adds a message to a stream subject (logs.*, builds.*), in order,
-	// without waiting; ok is false if the buffer is full and it was dropped.
+	// without waiting; tails have it once, however long the bus is away. ok is
+	// false if it had to be dropped; an app's log then says how many were.
 	// data must not be changed afterwards.
 	Append(subject string, data []byte) (ok bool)
+	// AppendAt is Append for a line that may be appended again, by another
+	// process too: tails have it once. The places of a source must grow.
+	AppendAt(subject string, at Place, data []byte) (ok bool)
+	// Drop counts n messages that were dropped before they could be appended.
+	Drop(subject string, n int)
 	// Flush waits until what was appended is stored.
 	Flush(ctx context.Context) error
 	// Tail returns the last messages kept for a stream subject (all if last is
@@ -30,9 +36,16 @@ type Bus interface {
 
 // Message is one message of a stream.
 type Message struct {
-	Seq  uint64
-	Time time.Time
-	Data []byte
+	Seq    uint64
+	Time   time.Time
+	Data   []byte
+	Missed int // messages that left the stream after the one before and ahead of this, unread
+}
+
+// Place is where a line stands in an output that may be read again.
+type Place struct {
+	Source ID     // of the output
+	End    uint64 // its bytes up to the line's end
 }
 
 // ResyncInterval is the longest time a lost bell may cost.

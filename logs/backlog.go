@@ -18,6 +18,7 @@ type backlog struct {
 	mu     sync.Mutex
 	lines  []entry
 	bytes  int
+	at     cursor    // what was looked at, also of what the filter hides
 	missed int       // lines dropped since the last take
 	since  time.Time // when the first of them was
 	ready  chan struct{}
@@ -28,20 +29,28 @@ func newBacklog() *backlog {
 	return &backlog{ready: make(chan struct{}, 1), first: make(chan []entry)}
 }
 
-func (b *backlog) add(e entry) {
+// add adds what there is up to a place of the stream.
+func (b *backlog) add(lines []entry, at cursor) {
 	b.mu.Lock()
-	b.lines = append(b.lines, e)
-	b.bytes += len(e.text)
+	b.at = at
+	for _, e := range lines {
+		b.lines = append(b.lines, e)
+		b.bytes += len(e.text)
+	}
 	for b.bytes > backlogLimit && len(b.lines) > 1 {
+		oldest := b.lines[0]
 		if b.missed == 0 {
-			b.since = b.lines[0].at.time
+			b.since = oldest.when()
 		}
-		b.missed++
-		b.bytes -= len(b.lines[0].text)
+		b.missed += max(oldest.missing, 1)
+		b.bytes -= len(oldest.text)
 		b.lines[0] = entry{}
 		b.lines = b.lines[1:]
 	}
 	b.mu.Unlock()
+	if len(lines) == 0 {
+		return
+	}
 	select {
 	case b.ready <- struct{}{}:
 	default:
@@ -49,13 +58,13 @@ func (b *backlog) add(e entry) {
 }
 
 // take waits until there are lines, until tick, or until ctx ends, and returns
-// what there is.
-func (b *backlog) take(ctx context.Context, tick <-chan time.Time) []entry {
+// what there is, and the place from which a reader goes on that has all this.
+func (b *backlog) take(ctx context.Context, tick <-chan time.Time) ([]entry, cursor) {
 	select {
 	case <-ctx.Done():
-		return nil
+		return nil, cursor{}
 	case lines := <-b.first:
-		return lines
+		return lines, cursor{}
 	case <-tick:
 	case <-b.ready:
 	}
@@ -63,19 +72,29 @@ func (b *backlog) take(ctx context.Context, tick <-chan time.Time) []entry {
 	defer b.mu.Unlock()
 	lines := b.lines
 	if b.missed > 0 {
-		lines = append([]entry{overflow(lines[0].at.time, b.missed, b.since)}, lines...)
+		lines = append([]entry{missing(lines[0].when(), b.missed, b.since)}, lines...)
 	}
 	b.lines, b.bytes, b.missed = nil, 0, 0
-	return lines
+	return lines, b.at
 }
 
-// overflow is Heroku's line for readers who fell behind
-// (https://devcenter.heroku.com/articles/error-codes#l11-tail-buffer-overflow). It
-// stands at no place of the stream: nobody can go on from it.
-func overflow(at time.Time, missed int, since time.Time) entry {
-	return entry{text: Format(hoist.LogLine{
-		Time: at, Source: "heroku", Dyno: "logs",
-		Text: fmt.Sprintf("Error L11 (Tail buffer overflow) -> This reader was too slow and missed %d lines since %s.",
-			missed, since.UTC().Format(timeFormat)),
-	})}
+// missing is Heroku's line for readers who fell behind
+// (https://devcenter.heroku.com/articles/error-codes#l11-tail-buffer-overflow).
+// A reader falls behind also when more comes at once than is kept.
+func missing(at time.Time, lines int, since time.Time) entry {
+	e := overflow(at, fmt.Sprintf("This reader was too slow and missed %d lines since %s.", lines, since.UTC().Format(timeFormat)))
+	e.missing, e.since = lines, since
+	return e
+}
+
+// notKept is for readers who come back so late that nobody knows how much they missed.
+func notKept(at, since time.Time) entry {
+	e := overflow(at, fmt.Sprintf("This reader was away for too long: lines since %s may be missing, as %d are kept.",
+		since.UTC().Format(timeFormat), hoist.LogKeep))
+	e.missing, e.since = 1, since
+	return e
+}
+
+func overflow(at time.Time, text string) entry {
+	return entry{text: Format(hoist.LogLine{Time: at, Source: "heroku", Dyno: "logs", Text: "Error L11 (Tail buffer overflow) -> " + text})}
 }

@@ -3,14 +3,25 @@ package logs
 import (
 	"encoding/json"
 	"strings"
+	"time"
 
 	"github.com/hoist-sh/hoist"
 )
 
-// entry is a line that a reader gets, and where in the stream it stands.
+// entry is a line that a reader gets, and where in the stream it stands. One
+// that says that lines are missing stands nowhere: nobody can go on from it.
 type entry struct {
-	at   cursor
-	text string
+	at      cursor
+	text    string
+	missing int       // lines it says are missing
+	since   time.Time // and since when
+}
+
+func (e entry) when() time.Time {
+	if e.missing > 0 {
+		return e.since
+	}
+	return e.at.time
 }
 
 // filter says which lines a session shows; empty fields mean all.
@@ -31,5 +42,5 @@ func (f filter) entry(m hoist.Message) (e entry, ok bool) {
 	if json.Unmarshal(m.Data, &l) != nil || !valid(l) || !f.match(l) {
 		return entry{}, false
 	}
-	return entry{cursorAt(m), Format(l)}, true
+	return entry{at: cursorAt(m), text: Format(l)}, true
 }

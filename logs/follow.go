@@ -8,38 +8,60 @@ import (
 	"github.com/hoist-sh/hoist"
 )
 
+// place is where a reader is in an app's stream, and what it shows of it.
+type place struct {
+	cursor
+	filter filter
+	began  bool // something after it was read
+}
+
+// take returns what the reader gets of the next message: the line, if it is new
+// and the filter lets it through, and before it what is missing there.
+func (p *place) take(m hoist.Message) (got []entry) {
+	if p.seen(m) {
+		p.began = true
+		return nil
+	}
+	since := p.time
+	switch {
+	case m.Missed > 0:
+		got = append(got, missing(m.Time, m.Missed, since))
+	case !p.began && p.seq > 0: // nor is that kept which was seen last
+		got = append(got, notKept(m.Time, since))
+	}
+	p.cursor, p.began = cursorAt(m), true
+	if e, ok := p.filter.entry(m); ok {
+		got = append(got, e)
+	}
+	return got
+}
+
 // history returns the kept lines of an app after a place in its stream, the
 // last n of those that the filter lets through, in the stream's order; and the
 // place where it ends. The filter comes first, so that a quiet dyno's lines are
 // found behind a loud one's.
-func (s *Server) history(ctx context.Context, app hoist.ID, f filter, after cursor, n int) ([]entry, cursor, error) {
+func (s *Server) history(ctx context.Context, app hoist.ID, from place, n int) ([]entry, place, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	messages, err := s.bus.Tail(ctx, hoist.StreamLogs+app, hoist.LogKeep, false)
 	if err != nil {
-		return nil, after, err
+		return nil, from, err
 	}
 	var lines []entry
 	for m := range messages {
-		if after.seen(m) {
-			continue
-		}
-		after = cursorAt(m)
-		if e, ok := f.entry(m); ok {
-			lines = append(lines, e)
-		}
+		lines = append(lines, from.take(m)...)
 		if extra := len(lines) - n; extra > 0 {
 			lines = lines[extra:]
 		}
 	}
-	return lines, after, ctx.Err()
+	return lines, from, ctx.Err()
 }
 
 // patientHistory is history that waits for the bus until ctx ends.
-func (s *Server) patientHistory(ctx context.Context, app hoist.ID, f filter, after cursor, n int) ([]entry, cursor, error) {
+func (s *Server) patientHistory(ctx context.Context, app hoist.ID, from place, n int) ([]entry, place, error) {
 	for {
 		try, cancel := context.WithTimeout(ctx, busPatience)
-		lines, end, err := s.history(try, app, f, after, n)
+		lines, end, err := s.history(try, app, from, n)
 		cancel()
 		s.busIs(err)
 		if err == nil {
@@ -47,7 +69,7 @@ func (s *Server) patientHistory(ctx context.Context, app hoist.ID, f filter, aft
 		}
 		select {
 		case <-ctx.Done():
-			return nil, after, fmt.Errorf("message bus: %w", err)
+			return nil, from, fmt.Errorf("message bus: %w", err)
 		case <-time.After(retryEvery):
 		}
 	}
@@ -55,20 +77,15 @@ func (s *Server) patientHistory(ctx context.Context, app hoist.ID, f filter, aft
 
 // follow adds the lines after a place in the stream to b until ctx ends. When
 // the bus goes away it waits and goes on where it was.
-func (s *Server) follow(ctx context.Context, app hoist.ID, f filter, after cursor, b *backlog) {
+func (s *Server) follow(ctx context.Context, app hoist.ID, from place, b *backlog) {
 	for ctx.Err() == nil {
+		from.began = false
 		messages, err := s.bus.Tail(ctx, hoist.StreamLogs+app, hoist.LogKeep, true)
 		if err != nil {
 			s.busIs(err)
 		} else {
 			for m := range messages {
-				if after.seen(m) {
-					continue
-				}
-				after = cursorAt(m)
-				if e, ok := f.entry(m); ok {
-					b.add(e)
-				}
+				b.add(from.take(m), from.cursor)
 			}
 		}
 		select {

@@ -1,6 +1,7 @@
 package logs
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -125,9 +126,10 @@ func TestASlowReaderIsToldHowMuchItMissed(t *testing.T) {
 	b := newBacklog()
 	long := strings.Repeat("x", 1000)
 	for i := range 3000 {
-		b.add(entry{cursor{uint64(i + 1), stamp}, long})
+		at := cursor{uint64(i + 1), stamp}
+		b.add([]entry{{at: at, text: long}}, at)
 	}
-	got := b.take(t.Context(), nil)
+	got, _ := b.take(t.Context(), nil)
 	missed := 3000 - (len(got) - 1)
 	if missed < 1 || len(got[1].text) != 1000 || got[len(got)-1].at.seq != 3000 {
 		t.Fatalf("%d lines", len(got))
@@ -136,7 +138,28 @@ func TestASlowReaderIsToldHowMuchItMissed(t *testing.T) {
 	if got[0].text != want || got[0].at != (cursor{}) {
 		t.Errorf("%v\nwant\n%s", got[0], want)
 	}
-	if b.add(entry{cursor{3001, stamp}, "y"}); len(b.take(t.Context(), nil)) != 1 {
+	b.add([]entry{missing(stamp, 100, stamp)}, cursor{3101, stamp}) // from the bus
+	for i := range 2000 {
+		at := cursor{uint64(i + 3102), stamp}
+		b.add([]entry{{at: at, text: long}}, at)
+	}
+	got, _ = b.take(t.Context(), nil)
+	if want := fmt.Sprintf("and missed %d lines since", 100+2000-(len(got)-1)); !strings.Contains(got[0].text, want) {
+		t.Errorf("%v, not %q", got[0], want)
+	}
+	b.add([]entry{{text: "y"}}, cursor{5102, stamp})
+	if got, _ := b.take(t.Context(), nil); len(got) != 1 {
 		t.Error("told twice")
+	}
+}
+
+func TestAReaderWhoGetsNothingKnowsWhereItIs(t *testing.T) {
+	b := newBacklog()
+	at := cursor{7, stamp}
+	b.add(nil, at) // hidden by a filter
+	tick := make(chan time.Time, 1)
+	tick <- stamp
+	if got, place := b.take(t.Context(), tick); len(got) != 0 || place != at {
+		t.Errorf("%v, %v", got, place)
 	}
 }

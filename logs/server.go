@@ -126,7 +126,7 @@ func (s *Server) watchBus(ctx context.Context) {
 	defer tick.Stop()
 	for ctx.Err() == nil {
 		try, cancel := context.WithTimeout(ctx, hoist.ResyncInterval)
-		_, _, err := s.history(try, "none", filter{}, cursor{}, 0)
+		_, _, err := s.history(try, "none", place{}, 0)
 		cancel()
 		s.busIs(err)
 		select {

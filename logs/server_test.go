@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -278,6 +279,84 @@ func TestATailGoesOnWhereItWas(t *testing.T) {
 	plain := bufio.NewScanner(w.open(token).Body)
 	if !plain.Scan() || !strings.HasSuffix(plain.Text(), "app[web.1]: new 4") {
 		t.Errorf("plain: %q", plain.Text())
+	}
+}
+
+// Who has seen no line yet goes on from where it began, too.
+func TestATailThatShowedNothingGoesOnWhereItWas(t *testing.T) {
+	w := newWorld(t)
+	w.append("web.1", "old")
+	w.flush()
+	token := w.session(hoist.LogSession{Lines: 0, Tail: true}, time.Minute)
+	first := w.open(token, "Accept", "text/event-stream")
+	body := bufio.NewReader(first.Body)
+	id, err := body.ReadString('\n')
+	end, _ := body.ReadString('\n')
+	if !strings.HasPrefix(id, "id: ") || end != "\n" || err != nil {
+		t.Fatalf("%q, %q, %v", id, end, err)
+	}
+	first.Body.Close()
+	w.append("web.1", "while away")
+	w.flush()
+	again := readEvents(w.open(token, "Accept", "text/event-stream", "Last-Event-ID", strings.TrimSpace(id[len("id: "):])).Body)
+	again.expect(t, "while away")
+}
+
+func TestWhoComesBackTooLateIsTold(t *testing.T) {
+	w := newWorld(t)
+	w.append("web.1", "seen")
+	w.flush()
+	token := w.session(hoist.LogSession{Lines: 1, Tail: true}, time.Minute)
+	first := w.open(token, "Accept", "text/event-stream")
+	e := readEvents(first.Body)
+	e.expect(t, "seen")
+	first.Body.Close()
+	for i := range hoist.LogKeep + 10 {
+		w.append("web.1", "line %d", i)
+	}
+	w.flush()
+	again := readEvents(w.open(token, "Accept", "text/event-stream", "Last-Event-ID", e.id).Body)
+	if got := again.next(t); !strings.Contains(got, "Error L11") || !strings.Contains(got, "may be missing, as 1500 are kept") {
+		t.Errorf("got %q", got)
+	}
+	for i := 10; i < hoist.LogKeep+10; i++ {
+		again.expect(t, fmt.Sprintf("line %d", i))
+	}
+}
+
+// More comes at once than the bus keeps: a tail has or counts every line.
+func TestATailAccountsForEveryLine(t *testing.T) {
+	w := newWorld(t)
+	e := readEvents(w.open(w.session(hoist.LogSession{Tail: true}, time.Minute), "Accept", "text/event-stream").Body)
+	w.append("web.1", "first")
+	e.expect(t, "first")
+	w.nats.Stop()
+	const lines = 5 * hoist.LogKeep
+	for i := range lines {
+		w.append("web.1", "%d", i)
+	}
+	w.nats.Start()
+	w.append("web.1", "last")
+	told := regexp.MustCompile(`missed (\d+) lines`)
+	shown, missed, last := 0, 0, -1
+	for text := e.next(t); text != "last"; text = e.next(t) {
+		if m := told.FindStringSubmatch(text); m != nil {
+			n, _ := strconv.Atoi(m[1])
+			missed += n
+			continue
+		}
+		n, err := strconv.Atoi(text)
+		if err != nil {
+			continue // waiting
+		}
+		if n <= last || n != shown+missed {
+			t.Fatalf("%d came after %d, %d shown and %d missed", n, last, shown, missed)
+		}
+		shown, last = shown+1, n
+	}
+	t.Logf("%d shown, %d missed", shown, missed)
+	if shown+missed != lines {
+		t.Errorf("%d shown and %d missed are not %d", shown, missed, lines)
 	}
 }
 

@@ -39,16 +39,16 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request) {
 	after, resumed := parseCursor(r.Header.Get("Last-Event-ID"))
 	lines := min(max(session.Lines, 0), hoist.LogKeep)
 	if resumed {
-		lines = hoist.LogKeep // all it has not seen
+		lines = 2 * hoist.LogKeep // all it has not seen, and what is missing of it
 	}
-	f := filter{session.Source, session.Dyno}
+	from := place{cursor: after, filter: filter{session.Source, session.Dyno}}
 	if session.Tail {
-		s.tail(ctx, cancel, out, session, f, after, lines)
+		s.tail(ctx, cancel, out, session, from, lines)
 		return
 	}
 	patience, cancel := context.WithTimeout(ctx, busPatience)
 	defer cancel()
-	entries, _, err := s.patientHistory(patience, session.AppID, f, after, lines)
+	entries, _, err := s.patientHistory(patience, session.AppID, from, lines)
 	if err != nil {
 		refuse(w, http.StatusServiceUnavailable, "Logs are not available just now: waiting for the message bus. Try again in a minute.")
 		return
@@ -78,14 +78,17 @@ func (s *Server) connect(ctx context.Context, token string) (hoist.LogSession, e
 
 // tail writes history and then what is new until ctx ends, the reader goes, or
 // the session is no more (cancel is called then).
-func (s *Server) tail(ctx context.Context, cancel func(), out *writer, session hoist.LogSession, f filter, after cursor, lines int) {
+func (s *Server) tail(ctx context.Context, cancel func(), out *writer, session hoist.LogSession, from place, lines int) {
 	// A reader that got the headers expects all that comes from then on, so
 	// history is read first; but it does not wait for a bus that is away.
 	try, stop := context.WithTimeout(ctx, headerPatience)
-	entries, end, historyErr := s.history(try, session.AppID, f, after, lines)
+	entries, end, historyErr := s.history(try, session.AppID, from, lines)
 	stop()
 	s.busIs(historyErr)
 	if out.open() != nil {
+		return
+	}
+	if historyErr == nil && len(entries) == 0 && out.place(end.cursor) != nil {
 		return
 	}
 	b := newBacklog()
@@ -94,7 +97,7 @@ func (s *Server) tail(ctx context.Context, cancel func(), out *writer, session h
 	go func() {
 		defer close(done)
 		if historyErr != nil {
-			if entries, end, historyErr = s.patientHistory(ctx, session.AppID, f, after, lines); historyErr != nil {
+			if entries, end, historyErr = s.patientHistory(ctx, session.AppID, from, lines); historyErr != nil {
 				return
 			}
 		}
@@ -102,19 +105,19 @@ func (s *Server) tail(ctx context.Context, cancel func(), out *writer, session h
 		case b.first <- entries:
 		case <-ctx.Done():
 		}
-		s.follow(ctx, session.AppID, f, end, b)
+		s.follow(ctx, session.AppID, end, b)
 	}()
 	alive := time.NewTicker(s.keepAlive)
 	defer alive.Stop()
 	checked := time.Now()
 	for {
-		entries := b.take(ctx, alive.C)
+		entries, at := b.take(ctx, alive.C)
 		if ctx.Err() != nil {
 			return
 		}
 		err := out.write(entries)
 		if len(entries) == 0 && err == nil {
-			err = out.comment(s.sign())
+			err = errors.Join(out.comment(s.sign()), out.place(at))
 		}
 		if err != nil {
 			return

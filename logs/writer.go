@@ -37,11 +37,7 @@ func (w *writer) write(entries []entry) error {
 		// The deadline is for each line: a slow reader of much is not a dead one.
 		w.ctl.SetWriteDeadline(time.Now().Add(writePatience))
 		if w.events {
-			if e.at != (cursor{}) {
-				w.buf.WriteString("id: ")
-				w.buf.WriteString(e.at.String())
-				w.buf.WriteByte('\n')
-			}
+			w.id(e.at)
 			w.buf.WriteString("data: ")
 		}
 		w.buf.WriteString(e.text)
@@ -56,6 +52,25 @@ func (w *writer) write(entries []entry) error {
 		return nil
 	}
 	return w.flush()
+}
+
+// place tells a reader who gets no lines where to go on; plain text does not.
+func (w *writer) place(at cursor) error {
+	if !w.events || at == (cursor{}) {
+		return nil
+	}
+	w.id(at)
+	w.buf.WriteByte('\n')
+	return w.flush()
+}
+
+// id writes the place of an event that has one.
+func (w *writer) id(at cursor) {
+	if at != (cursor{}) {
+		w.buf.WriteString("id: ")
+		w.buf.WriteString(at.String())
+		w.buf.WriteByte('\n')
+	}
 }
 
 // comment is a sign of life; plain text has none.

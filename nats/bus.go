@@ -103,11 +103,19 @@ func Connect(rawURL string, log *slog.Logger) (*Bus, error) {
 func (b *Bus) Close() {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 	defer cancel()
+	for _, a := range b.append {
+		a.close()
+	}
 	if b.nc.IsConnected() {
 		b.Flush(ctx)
 	}
 	b.stop()
 	b.done.Wait()
+	for _, a := range b.append {
+		if n := a.lost(); n > 0 {
+			b.log.Warn("bus: messages are lost, as it is away", "stream", a.stream, "messages", n)
+		}
+	}
 	if b.nc.IsConnected() {
 		b.nc.FlushWithContext(ctx)
 	}

@@ -19,7 +19,8 @@ const (
 	buildsMaxAge   = 24 * time.Hour
 	maxPayload     = 1 << 20
 
-	// A message sent again after an outage is recognised for this long.
+	// A message sent again after an outage is not stored again for this long.
+	// Later it is; then tails leave it out.
 	duplicateWindow = time.Minute
 )
 

@@ -29,6 +29,8 @@ type tail struct {
 	out             chan hoist.Message
 
 	began    bool
+	once     once
+	missed   uint64 // messages since the last one sent
 	seq      uint64 // of the last message sent or skipped
 	skipping bool   // as there are more than last
 	left     uint64 // messages of the history still to come
@@ -41,7 +43,7 @@ func (t *tail) run(ctx context.Context) {
 		if !ok {
 			return
 		}
-		err := t.read(linked)
+		err := t.read(ctx, linked)
 		cancel()
 		if err == nil || ctx.Err() != nil {
 			return
@@ -57,16 +59,16 @@ func (t *tail) run(ctx context.Context) {
 	}
 }
 
-// read sends messages from after t.seq until something breaks; nil means
-// that all were sent.
-func (t *tail) read(ctx context.Context) error {
-	consumer, err := t.consumer(ctx)
+// read sends messages from after t.seq until the link or something else breaks;
+// nil means that all were sent.
+func (t *tail) read(ctx, linked context.Context) error {
+	consumer, err := t.consumer(linked)
 	if err != nil {
 		return err
 	}
 	name := consumer.CachedInfo().Name
 	defer func() {
-		bye, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+		bye, cancel := context.WithTimeout(context.WithoutCancel(linked), time.Second)
 		defer cancel()
 		if t.bus.Connected() {
 			t.bus.js.DeleteConsumer(bye, t.stream, name)
@@ -82,7 +84,7 @@ func (t *tail) read(ctx context.Context) error {
 	}
 	defer msgs.Stop()
 	for delivered := uint64(1); ; delivered++ {
-		m, err := msgs.Next(jetstream.NextContext(ctx))
+		m, err := msgs.Next(jetstream.NextContext(linked))
 		if err != nil {
 			return err
 		}
@@ -96,9 +98,14 @@ func (t *tail) read(ctx context.Context) error {
 		// Skip while more than last are to come; old ones may be dropped
 		// from the stream while we read, so count from the end.
 		t.skipping = t.skipping && meta.NumPending >= uint64(t.last)
-		if !t.skipping {
+		missing, known := t.once.take(m.Headers())
+		if t.missed += missing; t.skipping {
+			t.missed = 0
+		}
+		if !t.skipping && !known {
 			select {
-			case t.out <- hoist.Message{Seq: meta.Sequence.Stream, Time: meta.Timestamp, Data: m.Data()}:
+			case t.out <- hoist.Message{Seq: meta.Sequence.Stream, Time: meta.Timestamp, Data: m.Data(), Missed: int(t.missed)}:
+				t.missed = 0
 			case <-ctx.Done():
 				return ctx.Err()
 			}

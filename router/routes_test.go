@@ -308,6 +308,8 @@ type silent struct{}
 func (silent) Ring(string, []byte)                                        {}
 func (silent) Listen(context.Context, string, func(string, []byte)) error { return nil }
 func (silent) Append(string, []byte) bool                                 { return false }
+func (silent) AppendAt(string, hoist.Place, []byte) bool                  { return false }
+func (silent) Drop(string, int)                                           {}
 func (silent) Flush(context.Context) error                                { return nil }
 func (silent) Tail(context.Context, string, int, bool) (<-chan hoist.Message, error) {
 	return nil, nil

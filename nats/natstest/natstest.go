@@ -52,6 +52,9 @@ func (s *Server) Stop() {
 	}
 }
 
+// Addr is where the server listens.
+func (s *Server) Addr() string { return s.srv.Addr() }
+
 // URL is the component's NATS_URL. The server must be running.
 func (s *Server) URL(component string) string { return s.srv.URL(component) }
 
