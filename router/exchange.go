@@ -85,6 +85,8 @@ func (v *visit) headFailure(l *link, up *upload, err error) *failure {
 	switch {
 	case errors.Is(err, errClientGone):
 		return failClientCut
+	case errors.Is(err, errTimeout) && up != nil && up.waiting.Load():
+		return failClientIdle
 	case errors.Is(err, errTimeout):
 		return failTimeout
 	case errors.Is(err, errHeadTooBig) || l.got && !errors.Is(err, io.ErrUnexpectedEOF):
@@ -171,6 +173,7 @@ type upload struct {
 	may      chan struct{} // closed when the body may be sent
 	once     sync.Once
 	aborted  chan struct{} // closed when the body is not wanted any more
+	waiting  atomic.Bool   // for the client
 	ending   atomic.Bool   // the client's part is over
 	finished chan struct{}
 	readErr  error // of the client; valid once finished
@@ -191,7 +194,7 @@ func startUpload(v *visit, l *link) *upload {
 	// byte of the answer begins when the body is through.
 	l.advance(asking, v.idle())
 	go func() {
-		defer close(u.finished)
+		defer u.finish()
 		if b, ok := v.w.(interface{ BodyBuffered() bool }); !ok || !b.BodyBuffered() {
 			u.writeErr = l.bw.Flush() // the head goes first if the body is not there
 		}
@@ -220,7 +223,9 @@ func (u *upload) run() {
 	defer buffers.Put(buf)
 	chunked := u.v.r.ContentLength < 0
 	for {
+		u.waiting.Store(true)
 		n, err := u.v.r.Body.Read(*buf)
+		u.waiting.Store(false)
 		u.ending.Store(err == io.EOF)
 		if n > 0 {
 			if u.writeErr = writePiece(u.l.bw, (*buf)[:n], chunked); u.writeErr != nil {
@@ -232,7 +237,6 @@ func (u *upload) run() {
 		}
 		if err != nil {
 			u.readErr = err
-			u.l.raw.Close() // the dyno must not take it for whole; wakes the reader
 			return
 		}
 	}
@@ -247,6 +251,15 @@ func (u *upload) run() {
 	}
 	u.writeErr = u.l.bw.Flush()
 	u.l.advance(expecting, u.v.firstByte())
+}
+
+// finish is the end of the upload. Of a body that broke off the reader of the answer
+// learns only after it is known why.
+func (u *upload) finish() {
+	close(u.finished)
+	if u.readErr != nil {
+		u.l.raw.Close() // the dyno must not take it for whole; wakes the reader
+	}
 }
 
 func writePiece(b *bufio.Writer, p []byte, chunked bool) error {
