@@ -123,22 +123,21 @@ func (v *visit) passOn(l *link, resp *http.Response) *failure {
 	}
 	v.status = resp.StatusCode
 	v.w.WriteHeader(resp.StatusCode)
-	flusher, _ := v.w.(http.Flusher)
 	if l.br.Buffered() == 0 && resp.ContentLength != 0 && resp.Body != http.NoBody {
-		flusher.Flush() // the head does not wait for a body that is not there
+		v.flush() // the head does not wait for a body that is not there
 	}
 	buf := buffers.Get().(*[]byte)
 	defer buffers.Put(buf)
 	for {
 		n, err := resp.Body.Read(*buf)
 		if n > 0 {
-			if _, werr := v.w.Write((*buf)[:n]); werr != nil {
-				return cut(failClientCut)
+			if fail := v.write((*buf)[:n]); fail != nil {
+				return fail
 			}
 			v.bytes += int64(n)
 			// What is there goes out at once, but the end goes with it.
 			if err == nil && l.br.Buffered() == 0 && v.bytes != resp.ContentLength {
-				flusher.Flush()
+				v.flush()
 			}
 		}
 		switch {
@@ -157,6 +156,26 @@ func (v *visit) passOn(l *link, resp *http.Response) *failure {
 			return cut(failServerCut)
 		}
 	}
+}
+
+// write sends a piece of the answer's body to the client.
+func (v *visit) write(p []byte) *failure {
+	v.writes.begin()
+	_, err := v.w.Write(p)
+	v.writes.end()
+	switch {
+	case err == nil:
+		return nil
+	case isTimeout(err) || v.writes.gaveUp():
+		return failClientIdle
+	}
+	return failClientCut
+}
+
+func (v *visit) flush() {
+	v.writes.begin()
+	v.w.(http.Flusher).Flush() // an error shows at the next write
+	v.writes.end()
 }
 
 // cut makes a failure one after which nothing can be told to the client.
