@@ -49,12 +49,16 @@ func (v *visit) exchange(l *link) *failure {
 	return fail
 }
 
-// readHead reads the answer's head; informational ones before it are passed on.
+// readHead reads the answer's head; informational ones before it, as many as the head may
+// be long, are passed on.
 func (v *visit) readHead(l *link, up *upload) (*http.Response, *failure) {
-	for range 10 {
+	for {
 		resp, err := http.ReadResponse(l.br, v.r)
 		if err != nil {
 			return nil, v.headFailure(l, up, err)
+		}
+		if !http1.ValidFields(resp.Header) {
+			return nil, failBadResponse
 		}
 		switch code := resp.StatusCode; {
 		case code == http.StatusContinue:
@@ -72,7 +76,6 @@ func (v *visit) readHead(l *link, up *upload) (*http.Response, *failure) {
 			clear(v.w.Header())
 		}
 	}
-	return nil, failBadResponse
 }
 
 // headFailure says why there is no answer.
@@ -101,6 +104,9 @@ func (v *visit) copyHeader(resp *http.Response) {
 	h := v.w.Header()
 	for name, values := range resp.Header {
 		h[name] = values
+	}
+	if resp.StatusCode < 200 || resp.StatusCode == http.StatusNoContent {
+		delete(h, "Content-Length") // they have no body (RFC 9110, section 8.6); who believed it would wait
 	}
 	if old := h["Via"]; old != nil {
 		h["Via"] = []string{strings.Join(old, ", ") + ", " + via}
@@ -262,6 +268,9 @@ func (u *upload) run() {
 	if chunked {
 		u.l.bw.WriteString("0\r\n")
 		for name, values := range u.v.r.Trailer {
+			if ours(name) || impostor(name) {
+				continue
+			}
 			for _, value := range values {
 				http1.WriteField(u.l.bw, name, value)
 			}

@@ -76,6 +76,9 @@ func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	defer v.note()
 	v.upgrade = stripHopByHop(r.Header)
+	if r.ContentLength != 0 || r.ProtoMinor == 0 {
+		v.upgrade = "" // a body would have to be through first; HTTP/1.0 has no upgrades (RFC 9110, section 7.8)
+	}
 	l, fail := v.reach()
 	if fail == nil {
 		fail = v.exchange(l)
