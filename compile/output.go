@@ -31,23 +31,10 @@ func newOutput(bus hoist.Bus, b hoist.Build) *output { return &output{bus: bus, 
 // Write takes output of the dyno.
 func (o *output) Write(p []byte) (int, error) {
 	o.rest = append(o.rest, p...)
-	n := len(o.rest) - partial(o.rest)
+	n := len(o.rest) - hoist.PartialRune(o.rest)
 	o.emit(string(o.rest[:n]))
 	o.rest = append(o.rest[:0], o.rest[n:]...)
 	return len(p), nil
-}
-
-// partial is how many bytes at the end are the start of a character.
-func partial(p []byte) int {
-	for i := 1; i <= min(len(p), utf8.UTFMax-1); i++ {
-		if b := p[len(p)-i]; utf8.RuneStart(b) {
-			if !utf8.FullRune(p[len(p)-i:]) {
-				return i
-			}
-			return 0
-		}
-	}
-	return 0
 }
 
 // say adds words of the platform itself.

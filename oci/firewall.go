@@ -20,7 +20,7 @@ import (
 //
 // A dyno may reach the internet, name servers, and what its egress list
 // names; not the host at any of its addresses, not the host's gateways, no other
-// dyno, no metadata service (169.254.0.0/16), nothing by IPv6. The host may
+// dyno, no metadata service, nothing by IPv6. The host may
 // reach a dyno, nobody else. What the host sends to a dyno that is gone is
 // refused: it would else leave by the default route, to whoever answers there.
 type firewall struct {
@@ -32,7 +32,13 @@ type firewall struct {
 	dns     []netip.Addr
 }
 
-var metadataService = netip.MustParsePrefix("169.254.0.0/16")
+// metadataServices tell a machine in a cloud its secrets: where nearly all have them, and
+// those of Azure (its wire server, by which it also resolves names) and Alibaba.
+var metadataServices = []netip.Prefix{
+	netip.MustParsePrefix("169.254.0.0/16"),
+	netip.MustParsePrefix("168.63.129.16/32"),
+	netip.MustParsePrefix("100.100.100.200/32"),
+}
 
 func newFirewall(name, ifaces string, network netip.Prefix, denied []netip.Prefix, dns []netip.Addr) *firewall {
 	table := &nftables.Table{Name: "hoist-" + name, Family: nftables.TableFamilyINet}
@@ -78,7 +84,7 @@ func (f *firewall) install(egress map[netip.Addr][]netip.AddrPort) error {
 		}
 	}
 	rule(input, from, drop)
-	for _, p := range append([]netip.Prefix{metadataService, f.network}, f.denied...) {
+	for _, p := range slices.Concat(metadataServices, []netip.Prefix{f.network}, f.denied) {
 		rule(forward, from, destination(p), drop)
 	}
 	rule(forward, from, family(unix.NFPROTO_IPV6), drop)

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -31,7 +32,7 @@ type network struct {
 
 func newNetwork(prefix netip.Prefix, ifaces string) (*network, error) {
 	prefix = prefix.Masked()
-	if !prefix.Addr().Is4() || prefix.Bits() < 18 || prefix.Bits() > 30 || metadataService.Overlaps(prefix) {
+	if !prefix.Addr().Is4() || prefix.Bits() < 18 || prefix.Bits() > 30 || slices.ContainsFunc(metadataServices, prefix.Overlaps) {
 		return nil, fmt.Errorf("oci: network %s: want an IPv4 prefix between /18 and /30, e.g. 10.213.4.0/22", prefix)
 	}
 	n := &network{prefix: prefix, gateway: prefix.Addr().Next(), ifaces: ifaces, mtu: 1500, used: map[netip.Addr]bool{}}

@@ -23,6 +23,7 @@ type output struct {
 	copy    [2]int     // a pipe, while watched
 	buf     []byte
 	carry   []byte // taken from the pipe, but not handed on yet: part of a line
+	cut     bool   // what was handed on last was part of a line: an end alone, which follows, is no empty line
 }
 
 const (
@@ -147,8 +148,10 @@ func (o *output) step(fd int, out func([]byte)) (more bool, err error) {
 			taken += end + 1
 			continue
 		case len(rest) >= room:
-			o.hand(rest[:room], out)
-			taken += room
+			end := room - hoist.PartialRune(rest[:room])
+			o.hand(rest[:end], out)
+			o.cut = true
+			taken += end
 			continue
 		}
 		break
@@ -172,7 +175,11 @@ func (o *output) hand(end []byte, out func([]byte)) {
 		line = append(o.carry, end...)
 		o.carry = nil
 	}
-	out(bytes.TrimSuffix(line, []byte("\r")))
+	line = bytes.TrimSuffix(line, []byte("\r"))
+	if len(line) > 0 || !o.cut {
+		out(line)
+	}
+	o.cut = false
 }
 
 func (o *output) flush(out func([]byte)) {

@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/hoist-sh/hoist"
 	"github.com/hoist-sh/hoist/oci"
@@ -36,6 +37,27 @@ func TestLongAndTornLinesAreHandedOn(t *testing.T) {
 	}
 	if want := "[10000 10000 5000 4 0 3]"; fmt.Sprint(got) != want {
 		t.Fatalf("got lines of %v bytes, want %s", got, want)
+	}
+}
+
+// A line is cut between characters, and its end is not taken for a line of its own,
+// whenever it comes.
+func TestALongLineIsCutAsPeopleWould(t *testing.T) {
+	e := newEngine(t)
+	s := start(t, e, spec(`perl -e '$| = 1; print "x", "ä" x 15000, "\n", "y" x 20000; sleep 1; print "\r\n\nend\n"'`))
+	var got []string
+	if _, err := e.Watch(t.Context(), s.ID, func(line []byte) { got = append(got, string(line)) }); err != nil {
+		t.Fatal(err)
+	}
+	var sizes []int
+	for _, line := range got {
+		sizes = append(sizes, len(line))
+		if !utf8.ValidString(line) {
+			t.Errorf("%.10q…%q", line, line[len(line)-5:])
+		}
+	}
+	if want := "[9999 10000 10000 2 10000 10000 0 3]"; fmt.Sprint(sizes) != want {
+		t.Errorf("got lines of %v bytes, want %s", sizes, want)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	_ "embed"
 	"encoding/hex"
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -21,6 +22,10 @@ var allowedSyscalls string
 const cloneNamespaces = unix.CLONE_NEWNS | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC | unix.CLONE_NEWUSER |
 	unix.CLONE_NEWPID | unix.CLONE_NEWNET | unix.CLONE_NEWCGROUP
 
+// socketFamilies are what dynos talk by. AF_VSOCK, for one, talks to the hypervisor and to
+// what listens there for it on this machine, past every firewall.
+var socketFamilies = []uint64{unix.AF_UNIX, unix.AF_INET, unix.AF_INET6, unix.AF_NETLINK}
+
 // seccompFilter is the filter of every dyno.
 func seccompFilter() *specs.LinuxSeccomp {
 	errno := func(e unix.Errno) *uint { n := uint(e); return &n }
@@ -37,9 +42,13 @@ func seccompFilter() *specs.LinuxSeccomp {
 			// Its flags are in memory, where a filter cannot look; libc
 			// falls back to clone.
 			{Names: []string{"clone3"}, Action: specs.ActErrno, ErrnoRet: errno(unix.ENOSYS)},
-			// AF_VSOCK talks to the hypervisor past every firewall.
-			allow("socket", specs.LinuxSeccompArg{Index: 0, Value: unix.AF_VSOCK, Op: specs.OpNotEqual}),
 		},
+	}
+	// The kernel looks at the lower 32 bits only, a filter at all 64: a family that is one
+	// of those it shall not be, with a bit above, would pass a comparison.
+	for _, family := range socketFamilies {
+		filter.Syscalls = append(filter.Syscalls,
+			allow("socket", specs.LinuxSeccompArg{Index: 0, Value: 1<<32 - 1, ValueTwo: family, Op: specs.OpMaskedEqual}))
 	}
 	// Linux, 32 bit, and "what is it now"; not the ones that switch off ASLR's friends.
 	for _, persona := range []uint64{0x0, 0x8, 0x20000, 0x20008, 0xffffffff} {
@@ -99,6 +108,7 @@ func (e *Engine) seccompFile() string {
 	if st, err := os.Stat(e.runtime.path); err == nil {
 		version = st.ModTime().String()
 	}
-	sum := sha256.Sum256([]byte(runtime.GOARCH + version + allowedSyscalls))
+	filter, _ := json.Marshal(seccompFilter())
+	sum := sha256.Sum256(append([]byte(runtime.GOARCH+version), filter...))
 	return filepath.Join(e.dir, "seccomp-"+hex.EncodeToString(sum[:8])+".bpf")
 }

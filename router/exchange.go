@@ -49,12 +49,16 @@ func (v *visit) exchange(l *link) *failure {
 	return fail
 }
 
-// readHead reads the answer's head; informational ones before it are passed on.
+// readHead reads the answer's head; informational ones before it, as many as the head may
+// be long, are passed on.
 func (v *visit) readHead(l *link, up *upload) (*http.Response, *failure) {
-	for range 10 {
+	for {
 		resp, err := http.ReadResponse(l.br, v.r)
 		if err != nil {
 			return nil, v.headFailure(l, up, err)
+		}
+		if !http1.ValidFields(resp.Header) {
+			return nil, failBadResponse
 		}
 		switch code := resp.StatusCode; {
 		case code == http.StatusContinue:
@@ -72,7 +76,6 @@ func (v *visit) readHead(l *link, up *upload) (*http.Response, *failure) {
 			clear(v.w.Header())
 		}
 	}
-	return nil, failBadResponse
 }
 
 // headFailure says why there is no answer.
@@ -85,6 +88,8 @@ func (v *visit) headFailure(l *link, up *upload, err error) *failure {
 	switch {
 	case errors.Is(err, errClientGone):
 		return failClientCut
+	case errors.Is(err, errTimeout) && up != nil && up.waiting.Load():
+		return failClientIdle
 	case errors.Is(err, errTimeout):
 		return failTimeout
 	case errors.Is(err, errHeadTooBig) || l.got && !errors.Is(err, io.ErrUnexpectedEOF):
@@ -99,6 +104,9 @@ func (v *visit) copyHeader(resp *http.Response) {
 	h := v.w.Header()
 	for name, values := range resp.Header {
 		h[name] = values
+	}
+	if resp.StatusCode < 200 || resp.StatusCode == http.StatusNoContent {
+		delete(h, "Content-Length") // they have no body (RFC 9110, section 8.6); who believed it would wait
 	}
 	if old := h["Via"]; old != nil {
 		h["Via"] = []string{strings.Join(old, ", ") + ", " + via}
@@ -121,22 +129,21 @@ func (v *visit) passOn(l *link, resp *http.Response) *failure {
 	}
 	v.status = resp.StatusCode
 	v.w.WriteHeader(resp.StatusCode)
-	flusher, _ := v.w.(http.Flusher)
 	if l.br.Buffered() == 0 && resp.ContentLength != 0 && resp.Body != http.NoBody {
-		flusher.Flush() // the head does not wait for a body that is not there
+		v.flush() // the head does not wait for a body that is not there
 	}
 	buf := buffers.Get().(*[]byte)
 	defer buffers.Put(buf)
 	for {
 		n, err := resp.Body.Read(*buf)
 		if n > 0 {
-			if _, werr := v.w.Write((*buf)[:n]); werr != nil {
-				return cut(failClientCut)
+			if fail := v.write((*buf)[:n]); fail != nil {
+				return fail
 			}
 			v.bytes += int64(n)
 			// What is there goes out at once, but the end goes with it.
 			if err == nil && l.br.Buffered() == 0 && v.bytes != resp.ContentLength {
-				flusher.Flush()
+				v.flush()
 			}
 		}
 		switch {
@@ -157,6 +164,26 @@ func (v *visit) passOn(l *link, resp *http.Response) *failure {
 	}
 }
 
+// write sends a piece of the answer's body to the client.
+func (v *visit) write(p []byte) *failure {
+	v.writes.begin()
+	_, err := v.w.Write(p)
+	v.writes.end()
+	switch {
+	case err == nil:
+		return nil
+	case isTimeout(err) || v.writes.gaveUp():
+		return failClientIdle
+	}
+	return failClientCut
+}
+
+func (v *visit) flush() {
+	v.writes.begin()
+	v.w.(http.Flusher).Flush() // an error shows at the next write
+	v.writes.end()
+}
+
 // cut makes a failure one after which nothing can be told to the client.
 func cut(f *failure) *failure {
 	c := *f
@@ -171,6 +198,7 @@ type upload struct {
 	may      chan struct{} // closed when the body may be sent
 	once     sync.Once
 	aborted  chan struct{} // closed when the body is not wanted any more
+	waiting  atomic.Bool   // for the client
 	ending   atomic.Bool   // the client's part is over
 	finished chan struct{}
 	readErr  error // of the client; valid once finished
@@ -191,7 +219,7 @@ func startUpload(v *visit, l *link) *upload {
 	// byte of the answer begins when the body is through.
 	l.advance(asking, v.idle())
 	go func() {
-		defer close(u.finished)
+		defer u.finish()
 		if b, ok := v.w.(interface{ BodyBuffered() bool }); !ok || !b.BodyBuffered() {
 			u.writeErr = l.bw.Flush() // the head goes first if the body is not there
 		}
@@ -220,7 +248,9 @@ func (u *upload) run() {
 	defer buffers.Put(buf)
 	chunked := u.v.r.ContentLength < 0
 	for {
+		u.waiting.Store(true)
 		n, err := u.v.r.Body.Read(*buf)
+		u.waiting.Store(false)
 		u.ending.Store(err == io.EOF)
 		if n > 0 {
 			if u.writeErr = writePiece(u.l.bw, (*buf)[:n], chunked); u.writeErr != nil {
@@ -232,13 +262,15 @@ func (u *upload) run() {
 		}
 		if err != nil {
 			u.readErr = err
-			u.l.raw.Close() // the dyno must not take it for whole; wakes the reader
 			return
 		}
 	}
 	if chunked {
 		u.l.bw.WriteString("0\r\n")
 		for name, values := range u.v.r.Trailer {
+			if ours(name) || impostor(name) {
+				continue
+			}
 			for _, value := range values {
 				http1.WriteField(u.l.bw, name, value)
 			}
@@ -247,6 +279,15 @@ func (u *upload) run() {
 	}
 	u.writeErr = u.l.bw.Flush()
 	u.l.advance(expecting, u.v.firstByte())
+}
+
+// finish is the end of the upload. Of a body that broke off the reader of the answer
+// learns only after it is known why.
+func (u *upload) finish() {
+	close(u.finished)
+	if u.readErr != nil {
+		u.l.raw.Close() // the dyno must not take it for whole; wakes the reader
+	}
 }
 
 func writePiece(b *bufio.Writer, p []byte, chunked bool) error {

@@ -3,6 +3,7 @@ package router
 import (
 	"bufio"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -52,6 +53,25 @@ func stripHopByHop(h http.Header) (upgrade string) {
 	return upgrade
 }
 
+// ours reports whether a header is written by us alone.
+func ours(name string) bool {
+	switch name {
+	case "Content-Length", "Host", "Via", "X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Port", "X-Request-Id", "X-Request-Start":
+		return true
+	}
+	return false
+}
+
+// impostor reports whether a name is taken for one of ours, or for one that says where a
+// message ends, by all that make variables of headers, as CGI and WSGI do: X_Forwarded_For.
+func impostor(name string) bool {
+	if strings.IndexByte(name, '_') < 0 {
+		return false
+	}
+	name = http.CanonicalHeaderKey(strings.ReplaceAll(name, "_", "-"))
+	return ours(name) || slices.Contains(hopByHop, name)
+}
+
 // writeHead writes a request's head to a dyno. r's headers are free of
 // hop-by-hop ones.
 func writeHead(b *bufio.Writer, r *http.Request, f *forwarded, upgrade string) {
@@ -63,11 +83,10 @@ func writeHead(b *bufio.Writer, r *http.Request, f *forwarded, upgrade string) {
 	b.WriteString("\r\n")
 	chain := via
 	for name, values := range r.Header {
-		switch name {
-		case "Content-Length", "X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Port", "X-Request-Id", "X-Request-Start":
-			continue
-		case "Via":
+		if name == "Via" {
 			chain = strings.Join(values, ", ") + ", " + via
+		}
+		if ours(name) || impostor(name) {
 			continue
 		}
 		for _, v := range values {

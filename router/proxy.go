@@ -34,6 +34,7 @@ type visit struct {
 	started time.Time
 	fwd     forwarded
 	upgrade string
+	writes  *patience
 
 	dest    *destination
 	backend *backend
@@ -51,6 +52,14 @@ type schemeKey struct{}
 // ServeHTTP implements http.Handler.
 func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	v := &visit{p: p, w: w, r: r, started: time.Now()}
+	if r.ProtoMajor == 2 {
+		if err := http1.Translate(r, http1.DefaultLimits); err != nil {
+			p.refuse(w, r, err)
+			return
+		}
+		v.writes = newPatience(w, p.settings.Idle)
+		defer v.writes.last()
+	}
 	ip, _, _ := net.SplitHostPort(r.RemoteAddr)
 	s, _ := r.Context().Value(schemeKey{}).(scheme)
 	v.fwd = forwarded{client: forwardedFor(r.Header, ip), proto: s.proto, port: s.port, start: v.started.UnixMilli()}
@@ -67,6 +76,9 @@ func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	defer v.note()
 	v.upgrade = stripHopByHop(r.Header)
+	if r.ContentLength != 0 || r.ProtoMinor == 0 {
+		v.upgrade = "" // a body would have to be through first; HTTP/1.0 has no upgrades (RFC 9110, section 7.8)
+	}
 	l, fail := v.reach()
 	if fail == nil {
 		fail = v.exchange(l)
@@ -178,12 +190,15 @@ func wait(ctx context.Context, changed <-chan struct{}, d time.Duration) bool {
 	return true
 }
 
+// mostDialled is to how many dynos a request is offered; each has the time to connect for itself.
+const mostDialled = 10
+
 // dial connects to one of the backends, trying each once.
 func (v *visit) dial(d *destination) (*link, error) {
 	now := time.Now()
 	var tried map[*backend]bool
 	var last error
-	for range d.backends {
+	for range min(len(d.backends), mostDialled) {
 		b := choose(d.backends, tried, now)
 		b.inflight.Add(1)
 		start := time.Now()
@@ -199,7 +214,7 @@ func (v *visit) dial(d *destination) (*link, error) {
 			tried = map[*backend]bool{}
 		}
 		tried[b] = true
-		if time.Since(now) > v.p.settings.Connect {
+		if v.gone() {
 			break
 		}
 	}

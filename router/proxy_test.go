@@ -97,6 +97,8 @@ func TestEachFailureHasItsCode(t *testing.T) {
 		{"scaled to zero", "H14", 503, withDyno(0, "", "")},
 		{"no HTTP", "H17", 503, broken("SSH-2.0-OpenSSH\r\n\r\n")},
 		{"an endless head", "H17", 503, broken("HTTP/1.1 200 OK\r\n" + strings.Repeat("A: "+strings.Repeat("a", 1000)+"\r\n", 700))},
+		{"a header with a space in its name", "H17", 503, broken("HTTP/1.1 200 OK\r\nX Y: z\r\nContent-Length: 0\r\n\r\n")},
+		{"a header with a NUL", "H17", 503, broken("HTTP/1.1 200 OK\r\nX: a\x00\r\nContent-Length: 0\r\n\r\n")},
 		{"starting", "H20", 503, withDyno(1, hoist.DynoStarting, "")},
 		{"wanted", "H20", 503, withDyno(1, "", "")},
 		{"refuses", "H21", 503, withDyno(1, hoist.DynoUp, refusingAddr(t))},
@@ -347,6 +349,71 @@ func TestEarlyHintsArrive(t *testing.T) {
 	})
 	answer := w.send("GET / HTTP/1.1\r\nHost: " + host + "\r\nConnection: close\r\n\r\n")
 	if !strings.HasPrefix(answer, "HTTP/1.1 103 Early Hints\r\nLink: </a.css>") && !strings.Contains(answer[:100], "Link: </a.css>") || !strings.Contains(answer, "HTTP/1.1 200 OK") {
+		t.Error(answer)
+	}
+}
+
+func TestAnAppMayReportItsProgressForLong(t *testing.T) {
+	w := newWorld(t, func(c *router.Config) { c.Settings.FirstByte = 2 * time.Second })
+	_, host := w.serve(func(rw http.ResponseWriter, r *http.Request) {
+		for range 30 {
+			rw.WriteHeader(http.StatusProcessing)
+			time.Sleep(100 * time.Millisecond)
+		}
+		io.WriteString(rw, "done")
+	})
+	answer := w.send("GET / HTTP/1.1\r\nHost: " + host + "\r\nConnection: close\r\n\r\n")
+	if strings.Count(answer, "HTTP/1.1 102 Processing") != 30 || !strings.HasSuffix(answer, "done") {
+		t.Error(answer)
+	}
+}
+
+// A protocol is not switched to while a body is on its way, nor by HTTP/1.0, which has no upgrades.
+func TestOnlyRequestsWithoutABodyAreUpgraded(t *testing.T) {
+	w := newWorld(t)
+	asked := make(chan string, 1)
+	_, host := w.raw(func(c net.Conn) {
+		r, err := http.ReadRequest(bufio.NewReader(c))
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		asked <- r.Header.Get("Upgrade")
+		io.WriteString(c, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\nraw")
+	})
+	for request, want := range map[string]string{
+		"GET / HTTP/1.1\r\n":                                "x",
+		"GET / HTTP/1.0\r\n":                                "",
+		"POST / HTTP/1.1\r\nContent-Length: 5\r\n":          "",
+		"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n": "",
+	} {
+		answer := w.send(request + "Host: " + host + "\r\nConnection: Upgrade, close\r\nUpgrade: x\r\n\r\n0\r\n\r\n")
+		if got := <-asked; got != want || strings.HasSuffix(answer, "raw") != (want != "") {
+			t.Errorf("%q: the app was asked for %q, the client got %q", request, got, answer)
+		}
+	}
+}
+
+func TestTrailersSayNothingOfTheClient(t *testing.T) {
+	w := newWorld(t)
+	_, host := w.serve(func(rw http.ResponseWriter, r *http.Request) {
+		io.Copy(io.Discard, r.Body)
+		fmt.Fprint(rw, r.Trailer)
+	})
+	answer := w.send("POST / HTTP/1.1\r\nHost: " + host + "\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n" +
+		"0\r\nX-Sum: 1\r\nX-Forwarded-For: 1.2.3.4\r\nx_request_id: 1\r\n\r\n")
+	if !strings.Contains(answer, "map[X-Sum:[1]]") {
+		t.Error(answer)
+	}
+}
+
+func TestAnAnswerWithoutBodyHasNoLength(t *testing.T) {
+	w := newWorld(t)
+	_, host := w.raw(func(c net.Conn) {
+		http.ReadRequest(bufio.NewReader(c))
+		io.WriteString(c, "HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\nhello")
+	})
+	if answer := w.send("GET / HTTP/1.1\r\nHost: " + host + "\r\nConnection: close\r\n\r\n"); !strings.HasPrefix(answer, "HTTP/1.1 204 ") || strings.Contains(answer, "Content-Length") || strings.Contains(answer, "hello") {
 		t.Error(answer)
 	}
 }

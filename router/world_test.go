@@ -210,7 +210,7 @@ func (w *world) serve(h http.HandlerFunc) (app hoist.ID, host string) {
 	app = w.app("app", 1)
 	w.dyno(app, 1, hoist.DynoUp, serveHTTP(w.t, h))
 	host = w.host(app)
-	w.eventually(func() bool { return w.routed(host) })
+	w.eventually(func() bool { return w.backends(host) > 0 })
 	return app, host
 }
 
@@ -231,7 +231,7 @@ func (w *world) raw(f func(net.Conn)) (app hoist.ID, host string) {
 	app = w.app("raw", 1)
 	w.dyno(app, 1, hoist.DynoUp, l.Addr().String())
 	host = w.host(app)
-	w.eventually(func() bool { return w.routed(host) })
+	w.eventually(func() bool { return w.backends(host) > 0 })
 	return app, host
 }
 

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"sync"
 	"time"
-	"unicode/utf8"
 
 	"github.com/hoist-sh/hoist"
 	"golang.org/x/time/rate"
@@ -62,13 +61,7 @@ func split(line []byte, limit int) (part, rest []byte) {
 	if len(line) <= limit {
 		return line, nil
 	}
-	end := limit
-	for end > limit-utf8.UTFMax && !utf8.RuneStart(line[end]) {
-		end--
-	}
-	if !utf8.RuneStart(line[end]) || end == 0 { // not UTF-8
-		end = limit
-	}
+	end := limit - hoist.PartialRune(line[:limit])
 	return line[:end], line[end:]
 }
 

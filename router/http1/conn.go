@@ -164,7 +164,7 @@ func (c *conn) readRequest(first bool) (*http.Request, error) {
 		}
 		if e := r.Header["Expect"]; len(e) > 0 && r.ProtoMinor > 0 {
 			if len(e) > 1 || !HasToken(e[0], "100-continue") {
-				return nil, &Error{http.StatusExpectationFailed, "The only expectation served is 100-continue."}
+				return nil, errExpect
 			}
 			b.expects = c.r == c.w_ // who has sent already does not wait
 		}

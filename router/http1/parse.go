@@ -106,15 +106,13 @@ func parseRequestLine(line string, r *http.Request) error {
 		return bad("The request line is not METHOD TARGET VERSION.")
 	}
 	r.Proto, r.ProtoMajor = proto, 1
-	for i := 0; i < len(target); i++ {
-		if c := target[i]; c <= ' ' || c == 0x7f || c == '#' {
-			return bad("The request target holds a character that must be escaped.")
-		}
+	if !validTarget(target) {
+		return errTarget
 	}
 	r.Method = method
 	switch {
 	case method == "CONNECT":
-		return &Error{http.StatusMethodNotAllowed, "This is no forward proxy: CONNECT is not served."}
+		return errConnect
 	case target[0] == '/':
 	case target == "*" && method == "OPTIONS":
 	default: // absolute-form; its host wins over the Host header (RFC 9112, 3.2.2)
@@ -128,6 +126,23 @@ func parseRequestLine(line string, r *http.Request) error {
 	r.URL = &url.URL{}
 	r.URL.Path, r.URL.RawQuery, _ = strings.Cut(target, "?")
 	return nil
+}
+
+var (
+	errConnect = &Error{http.StatusMethodNotAllowed, "This is no forward proxy: CONNECT is not served."}
+	errTarget  = bad("The request target holds a character that must be escaped.")
+	errHost    = bad("The Host header is not valid.")
+	errExpect  = &Error{http.StatusExpectationFailed, "The only expectation served is 100-continue."}
+	errLength  = bad("The Content-Length is not one number.")
+)
+
+func validTarget(s string) bool {
+	for i := 0; i < len(s); i++ {
+		if c := s[i]; c <= ' ' || c == 0x7f || c == '#' {
+			return false
+		}
+	}
+	return true
 }
 
 func cutAbsolute(target string) (host, path string, err error) {
@@ -198,7 +213,7 @@ func parseHost(r *http.Request) error {
 	case len(hosts) > 1:
 		return bad("There is more than one Host header.")
 	case len(hosts) == 1 && !validHost(hosts[0]):
-		return bad("The Host header is not valid.")
+		return errHost
 	case len(hosts) == 0 && r.ProtoMinor > 0:
 		return bad("There is no Host header.")
 	case r.Host == "" && len(hosts) == 1:
@@ -225,7 +240,7 @@ func parseFraming(r *http.Request) error {
 	} else if len(lengths) > 0 {
 		n, ok := parseLength(lengths[0])
 		if len(lengths) > 1 || !ok {
-			return bad("The Content-Length is not one number.")
+			return errLength
 		}
 		r.ContentLength = n
 	}
@@ -275,7 +290,7 @@ func HasToken(value, token string) bool {
 const (
 	tokenByte = 1 << iota // RFC 9110, 5.6.2
 	valueByte             // field-vchar, space and tab
-	hostByte              // RFC 3986 reg-name, IP literals, port
+	hostByte              // RFC 3986 reg-name
 )
 
 var kinds = func() (t [256]byte) {
@@ -290,7 +305,7 @@ var kinds = func() (t [256]byte) {
 	for _, c := range "!#$%&'*+-.^_`|~" {
 		t[c] |= tokenByte
 	}
-	for _, c := range "-._~!$&'()*+,;=%:[]" {
+	for _, c := range "-._~!$&'()*+,;=%" {
 		t[c] |= hostByte
 	}
 	return t
@@ -307,4 +322,32 @@ func all(s string, kind byte) bool {
 
 func isToken(s string) bool    { return s != "" && all(s, tokenByte) }
 func validValue(s string) bool { return all(s, valueByte) }
-func validHost(s string) bool  { return all(s, hostByte) }
+
+// validHost accepts HOST, HOST:PORT and [IPV6]:PORT, where the port may be empty as in a URL.
+func validHost(s string) bool {
+	host, port, _ := strings.Cut(s, ":")
+	if strings.HasPrefix(s, "[") {
+		end := strings.IndexByte(s, ']')
+		if end < 0 || len(s) > end+1 && s[end+1] != ':' {
+			return false
+		}
+		host, port = strings.ReplaceAll(s[1:end], ":", ""), s[min(len(s), end+2):]
+	}
+	return all(host, hostByte) && strings.Trim(port, "0123456789") == ""
+}
+
+// ValidFields reports whether all names of a header are tokens and no value holds a
+// control character.
+func ValidFields(h http.Header) bool {
+	for name, values := range h {
+		if !isToken(name) {
+			return false
+		}
+		for _, v := range values {
+			if !validValue(v) {
+				return false
+			}
+		}
+	}
+	return true
+}

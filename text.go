@@ -1,0 +1,17 @@
+package hoist
+
+import "unicode/utf8"
+
+// PartialRune returns how many bytes at the end of p are the start of a UTF-8 character whose
+// end is not there: who cuts a text cuts it before those.
+func PartialRune(p []byte) int {
+	for i := 1; i <= min(len(p), utf8.UTFMax-1); i++ {
+		if b := p[len(p)-i]; utf8.RuneStart(b) {
+			if !utf8.FullRune(p[len(p)-i:]) {
+				return i
+			}
+			return 0
+		}
+	}
+	return 0
+}
