@@ -42,6 +42,7 @@ type DB interface {
 	logSessionDB
 	releaserDB
 	collectorDB
+	clockDB
 }
 
 // Config is what a Server is made from.
@@ -125,6 +126,7 @@ func (s *Server) Run(ctx context.Context) error {
 		work, ctx := errgroup.WithContext(ctx)
 		work.Go(func() error { return s.release(ctx) })
 		work.Go(func() error { return s.collect(ctx) })
+		work.Go(func() error { return s.watchClock(ctx) })
 		return work.Wait()
 	})
 	if err := g.Wait(); !errors.Is(err, context.Canceled) {

@@ -173,6 +173,9 @@ func (s *supervisor) waitToRestart(ctx context.Context) {
 	if s.dyno.RestartAt != nil {
 		due = *s.dyno.RestartAt
 	}
+	if latest := time.Now().Add(backoff(s.r.cfg.Backoff, s.dyno.Restarts)); due.After(latest) {
+		due = latest // the clock was set back
+	}
 	select {
 	case <-ctx.Done():
 	case <-s.stop:
