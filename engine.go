@@ -45,6 +45,7 @@ type ContainerSpec struct {
 	Attach   bool // standard streams are for Attach, not for Watch
 	TTY      bool
 	Port     int              // the container may be reached here; 0 for none
+	IP       netip.Addr       // one that it had before, to have again if nobody else has it; zero for any
 	Egress   []netip.AddrPort // host addresses it may reach, beside the internet
 	Deadline time.Time        // zero for none; killed when it is over
 	Grants   *Grants          // nil for every dyno but the platform's own

@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/hoist-sh/hoist"
@@ -41,6 +42,7 @@ type DB interface {
 	logSessionDB
 	releaserDB
 	collectorDB
+	clockDB
 }
 
 // Config is what a Server is made from.
@@ -75,6 +77,7 @@ type Server struct {
 	logins   *limiters // by e-mail address and by client address
 	passages chan struct{}
 	id       hoist.ID // of this process, for claims
+	waitsFor atomic.Pointer[string]
 
 	launchPatience  time.Duration // for new web dynos; shorter in tests
 	rolloutPatience time.Duration // for the seed's word; shorter in tests
@@ -97,8 +100,14 @@ func New(l net.Listener, c Config) *Server {
 		rolloutNews:     rolloutNews,
 	}
 	s.handler = s.routes()
+	s.setWaitsFor("its database schema")
 	return s
 }
+
+func (s *Server) setWaitsFor(what string) { s.waitsFor.Store(&what) }
+
+// WaitsFor is what it lacks, for people: the schema, until that is brought up to date.
+func (s *Server) WaitsFor() string { return *s.waitsFor.Load() }
 
 // Run serves the API, releases what was built and collects garbage until ctx
 // ends. Without a database it waits for it, and answers 503 meanwhile.
@@ -117,6 +126,7 @@ func (s *Server) Run(ctx context.Context) error {
 		work, ctx := errgroup.WithContext(ctx)
 		work.Go(func() error { return s.release(ctx) })
 		work.Go(func() error { return s.collect(ctx) })
+		work.Go(func() error { return s.watchClock(ctx) })
 		return work.Wait()
 	})
 	if err := g.Wait(); !errors.Is(err, context.Canceled) {
@@ -151,10 +161,12 @@ func (s *Server) migrate(ctx context.Context) error {
 	for {
 		err := s.DB.Migrate(ctx)
 		if err == nil {
+			s.setWaitsFor("")
 			return nil
 		}
 		if text := err.Error(); text != last && ctx.Err() == nil {
 			s.Log.Warn("waiting for the database", "err", err)
+			s.setWaitsFor("its database schema: " + text)
 			last = text
 		}
 		if !sleep(ctx, 500*time.Millisecond) {

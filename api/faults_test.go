@@ -77,8 +77,15 @@ func TestTheAPIWaitsForTheDatabaseAndComesBack(t *testing.T) {
 	}
 	works := func() bool { return far.send("GET", "/account", "").status == 200 }
 	eventually(t, "503 before the database is there", unavailable)
+	server := New(l, Config{DB: through, Blobs: e.blobs.Open(hoist.ComponentAPI), Log: slog.Default()})
+	migrated := make(chan error, 1)
+	go func() { migrated <- server.migrate(t.Context()) }()
+	eventually(t, "it says what it waits for", func() bool { return strings.Contains(server.WaitsFor(), "its database schema: ") })
 	set(true)
 	eventually(t, "it works with the database", works)
+	if err := <-migrated; err != nil || server.WaitsFor() != "" {
+		t.Errorf("it waits for %q, %v", server.WaitsFor(), err)
+	}
 	set(false)
 	eventually(t, "503 when the database has gone", unavailable)
 	set(true)

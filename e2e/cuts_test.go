@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -75,9 +77,21 @@ func TestCutsAreReal(t *testing.T) {
 			}
 			return probe{during: fetch}
 		},
-		"git without compile":     kept,
-		"git without api":         kept,
-		"compile without bus":     func() probe { return probe{during: app.mustPush} },
+		"git without compile": kept,
+		"git without api":     kept,
+		"compile without bus": func() probe { return probe{during: app.mustPush} },
+		"runtime without database": func() probe {
+			before, err := app.processes()
+			if err != nil {
+				t.Error(err)
+			}
+			kill := sync.OnceFunc(func() {
+				for _, pid := range before {
+					syscall.Kill(pid, syscall.SIGKILL)
+				}
+			})
+			return probe{func() error { kill(); return serves() }, func() error { return eventually(time.Minute, app.serving) }}
+		},
 		"runtime without bus":     func() probe { return probe{during: scale} },
 		"runtime without blobs":   func() probe { return probe{during: scale} },
 		"router without database": func() probe { return probe{during: serves} },

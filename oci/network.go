@@ -98,6 +98,18 @@ func gateways() ([]netip.Prefix, error) {
 	return all, nil
 }
 
+// takeAgain marks an address that a container had before as used, if that is
+// one of ours and free.
+func (n *network) takeAgain(ip netip.Addr) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if !ip.IsValid() || n.used[ip] || !n.prefix.Contains(ip) || !n.prefix.Contains(ip.Next()) || ip.Compare(n.gateway) <= 0 {
+		return false
+	}
+	n.used[ip] = true
+	return true
+}
+
 // take marks an address as used: ip, or if that is not valid a free one.
 func (n *network) take(ip netip.Addr) (netip.Addr, error) {
 	n.mu.Lock()

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -89,6 +90,37 @@ func TestHostReachesDyno(t *testing.T) {
 	defer conn.Close()
 	if line, err := bufio.NewReader(conn).ReadString('\n'); line != "dyno\n" {
 		t.Fatalf("got %q, %v", line, err)
+	}
+}
+
+func TestDynoHasItsAddressAgain(t *testing.T) {
+	e := newEngine(t, func(c *oci.Config) { c.Spares = 1 })
+	begun := func(ip netip.Addr) (hoist.ContainerSpec, netip.Addr) {
+		t.Helper()
+		s := spec("sleep 1000")
+		s.IP = ip
+		start(t, e, s)
+		list, err := e.List(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		i := slices.IndexFunc(list, func(c hoist.Container) bool { return c.ID == s.ID })
+		return s, list[i].IP
+	}
+	first, had := begun(netip.Addr{})
+	if _, ip := begun(had); ip == had {
+		t.Errorf("two have %s", ip)
+	}
+	if err := e.Remove(t.Context(), first.ID); err != nil {
+		t.Fatal(err)
+	}
+	if _, ip := begun(had); ip != had {
+		t.Errorf("it has %s, not %s", ip, had)
+	}
+	for _, ip := range []string{"192.0.2.1", had.Prev().String()} { // not ours; the gateway
+		if _, got := begun(netip.MustParseAddr(ip)); got.String() == ip {
+			t.Errorf("it has %s", ip)
+		}
 	}
 }
 

@@ -60,10 +60,17 @@ func (e *Engine) reserve(spec hoist.ContainerSpec) (*container, error) {
 	if e.containers[spec.ID] != nil {
 		return nil, fmt.Errorf("oci: container %s: %w", spec.ID, os.ErrExist)
 	}
-	c := e.spares.take(spec)
+	var c *container
+	again := e.network.takeAgain(spec.IP)
+	if !again { // a spare one has another address already
+		c = e.spares.take(spec)
+	}
 	if c == nil {
 		c = &container{name: spec.ID, dir: e.containerDir(spec.ID), disk: spec.Size.Disk, done: make(chan struct{})}
-		if spec.Grants == nil || !spec.Grants.HostNetwork {
+		switch {
+		case again:
+			c.IP = spec.IP
+		case spec.Grants == nil || !spec.Grants.HostNetwork:
 			var err error
 			if c.IP, err = e.network.take(netip.Addr{}); err != nil {
 				return nil, err

@@ -58,8 +58,8 @@ func (db *DB) Unregister(ctx context.Context, id hoist.ID) error {
 	return err
 }
 
-// KeepRegistered registers r every 2 s until ctx ends, then unregisters it.
-// waitsFor is asked each time what it lacks; nil means nothing ever. bus is rung when it comes and goes. proven is called once, when there is no
+// KeepRegistered registers r every 2 s, and when it lacks something else, until ctx ends, then
+// unregisters it. waitsFor is asked what it lacks; nil means nothing ever. bus is rung when it comes and goes. proven is called once, when there is no
 // probation or it is over.
 func (db *DB) KeepRegistered(ctx context.Context, bus hoist.Bus, r Registration, waitsFor func() string, proven func()) {
 	if !r.Probation {
@@ -74,13 +74,15 @@ func (db *DB) KeepRegistered(ctx context.Context, bus hoist.Bus, r Registration,
 			}
 		})
 	}
-	tick := time.NewTicker(2 * time.Second)
+	if waitsFor == nil {
+		waitsFor = func() string { return "" }
+	}
+	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
 	registered := false
 	for {
-		if waitsFor != nil {
-			r.WaitsFor = waitsFor()
-		}
+		r.WaitsFor = waitsFor()
+		due := time.Now().Add(2 * time.Second)
 		is, err := db.Register(ctx, r)
 		if err == nil && !registered {
 			registered = true
@@ -90,15 +92,19 @@ func (db *DB) KeepRegistered(ctx context.Context, bus hoist.Bus, r Registration,
 			r.Probation = false
 			proven()
 		}
-		select {
-		case <-ctx.Done():
-			bye, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
-			defer cancel()
-			db.Unregister(bye, r.ID)
-			bus.Ring(hoist.BellComponent, []byte(r.Type))
-			return
-		case <-tick.C:
-		case <-over:
+		for waiting := true; waiting; {
+			select {
+			case <-ctx.Done():
+				bye, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+				defer cancel()
+				db.Unregister(bye, r.ID)
+				bus.Ring(hoist.BellComponent, []byte(r.Type))
+				return
+			case now := <-tick.C:
+				waiting = now.Before(due) && waitsFor() == r.WaitsFor
+			case <-over:
+				waiting = false
+			}
 		}
 	}
 }

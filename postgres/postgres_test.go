@@ -4,6 +4,7 @@ import (
 	"context"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/hoist-sh/hoist/postgres/postgrestest"
 )
@@ -19,6 +20,29 @@ func TestMigrateIsSafeUnderSeveralProcesses(t *testing.T) {
 		})
 	}
 	wg.Wait()
+}
+
+// While a newer program migrates, one of the release before starts as usual.
+func TestWhoNeedsNoMigrationDoesNotWaitForOne(t *testing.T) {
+	_, roles := postgrestest.New(t)
+	db := roles.Open("api")
+	if err := db.Migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	tx, err := db.Pool.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tx.Rollback(context.Background())
+	// tern's lock, migrate.go.
+	if _, err := tx.Exec(t.Context(), `SELECT pg_advisory_lock(9628173550095224); CREATE TABLE more (x integer)`); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	if err := db.Migrate(ctx); err != nil {
+		t.Error(err)
+	}
 }
 
 func TestRolesHaveLeastPrivilege(t *testing.T) {

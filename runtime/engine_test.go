@@ -31,6 +31,7 @@ type hostEngine struct {
 	containers map[hoist.ID]*hostContainer
 	starts     map[string]int // by name
 	refuse     error          // for Start
+	otherIP    bool           // than asked for
 }
 
 type hostContainer struct {
@@ -68,6 +69,9 @@ func (e *hostEngine) Start(_ context.Context, spec hoist.ContainerSpec) error {
 	}
 	n := lastIP.Add(1)
 	ip := netip.AddrFrom4([4]byte{127, byte(os.Getpid()%200 + 10), byte(n / 250), byte(n%250 + 1)})
+	if spec.IP.IsValid() && !e.otherIP {
+		ip = spec.IP
+	}
 	c := &hostContainer{
 		Container: hoist.Container{ID: spec.ID, Labels: spec.Labels, IP: ip, StartedAt: time.Now(), Running: true},
 		cmd:       exec.Command("/bin/bash", "-c", spec.Command),

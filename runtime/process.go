@@ -58,6 +58,7 @@ func (s *supervisor) launch(ctx context.Context) bool {
 		err = s.run(ctx, spec)
 	}
 	if err == nil {
+		s.began = spec
 		return true
 	}
 	s.failed(ctx, err)
@@ -150,7 +151,7 @@ func (s *supervisor) runs(ctx context.Context) bool {
 
 // boot waits until a web dyno listens on its port.
 func (s *supervisor) boot(ctx context.Context) {
-	addr := net.JoinHostPort(s.proc.ip.String(), strconv.Itoa(webPort))
+	addr := serveAddress(s.proc.ip)
 	wanted, cancel := s.until(ctx)
 	defer cancel()
 	limit := time.NewTimer(time.Until(s.proc.since.Add(s.r.cfg.BootTimeout)))
@@ -179,6 +180,9 @@ func (s *supervisor) boot(ctx context.Context) {
 	}
 }
 
+// serveAddress is where a web dyno with an address serves.
+func serveAddress(ip netip.Addr) string { return net.JoinHostPort(ip.String(), strconv.Itoa(webPort)) }
+
 // listens reports whether a TCP connection to addr can be made.
 func listens(ctx context.Context, addr string) bool {
 	d := net.Dialer{Timeout: time.Second}
@@ -194,6 +198,7 @@ func (s *supervisor) up(ctx context.Context) {
 	s.dyno.Reason = ""
 	s.say("State changed from starting to up")
 	s.to(ctx, hoist.DynoUp)
+	s.remember()
 }
 
 // watchOver waits for the end of a dyno that is up.

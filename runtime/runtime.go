@@ -38,6 +38,7 @@ type Config struct {
 	AttachTimeout time.Duration // until a client comes; default 60 s (R13)
 	Backoff       time.Duration // before the first restart, then doubled up to 300 times; default 1 s
 	LostAfter     time.Duration // a silent worker is lost; default 10 s
+	AloneAfter    time.Duration // without the database from the start, what served here last is started; default 5 s
 
 	// MemoryInterval is how often a dyno is looked at for its memory quota; default 20 s (R14).
 	MemoryInterval time.Duration
@@ -61,6 +62,7 @@ func (c Config) withDefaults() Config {
 	c.AttachTimeout = cmp.Or(c.AttachTimeout, 60*time.Second)
 	c.Backoff = cmp.Or(c.Backoff, time.Second)
 	c.LostAfter = cmp.Or(c.LostAfter, 10*time.Second)
+	c.AloneAfter = cmp.Or(c.AloneAfter, 5*time.Second)
 	c.MemoryInterval = cmp.Or(c.MemoryInterval, 20*time.Second)
 	c.DrainLimit = cmp.Or(c.DrainLimit, 5*time.Minute)
 	if c.Proven == nil {
@@ -112,7 +114,7 @@ func (r *Runtime) Run(ctx context.Context) error {
 	if err := r.slugs.open(); err != nil {
 		return err
 	}
-	if err := r.db.WaitForSchema(ctx, r.waitsFor); err != nil {
+	if err := r.awaitDatabase(ctx); err != nil {
 		return ignoreDone(ctx, err)
 	}
 	if err := r.db.ResumeWorker(ctx, r.worker.ID); err != nil {

@@ -29,10 +29,11 @@ const (
 type supervisor struct {
 	r     *Runtime
 	log   *slog.Logger
-	dyno  hoist.Dyno // the row as last written
-	proc  *process   // nil if there is no container
-	slug  func()     // gives the slug back to the cache
-	image image      // its file
+	dyno  hoist.Dyno          // the row as last written
+	proc  *process            // nil if there is no container
+	slug  func()              // gives the slug back to the cache
+	image image               // its file
+	began hoist.ContainerSpec // what its container was started with, if we did that
 
 	cancel context.CancelCauseFunc
 	stop   chan struct{} // closed: want is down
@@ -89,6 +90,9 @@ func (s *supervisor) begin(ctx context.Context, found hoist.Container, there boo
 		if errors.Is(context.Cause(ctx), errNotOurs) {
 			s.log.Info("ending a container that is not ours any more")
 			s.remove(context.WithoutCancel(ctx))
+			s.r.forget(s.dyno.ID)
+		} else if s.dyno.State == hoist.DynoDown {
+			s.r.forget(s.dyno.ID)
 		}
 		s.slug()
 	}()
@@ -123,6 +127,9 @@ func (s *supervisor) adopt(ctx context.Context, c hoist.Container) {
 		s.to(ctx, hoist.DynoStopping)
 	default:
 		s.watch(ctx, c)
+		if serves(s.dyno) && s.dyno.State == hoist.DynoUp && s.dyno.Address != serveAddress(c.IP) {
+			s.to(ctx, hoist.DynoStarting) // it was started while the database was away
+		}
 	}
 }
 
@@ -172,6 +179,9 @@ func (s *supervisor) waitToRestart(ctx context.Context) {
 	due := time.Now()
 	if s.dyno.RestartAt != nil {
 		due = *s.dyno.RestartAt
+	}
+	if latest := time.Now().Add(backoff(s.r.cfg.Backoff, s.dyno.Restarts)); due.After(latest) {
+		due = latest // the clock was set back
 	}
 	select {
 	case <-ctx.Done():

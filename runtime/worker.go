@@ -30,6 +30,11 @@ func (r *Runtime) workerLoop(ctx context.Context, asked <-chan struct{}, contain
 		if err == nil && !adopted {
 			adopted = true
 			r.removeOrphans(ctx, found)
+			for _, d := range r.served() {
+				if r.dynos[d.Dyno.ID] == nil {
+					r.forget(d.Dyno.ID)
+				}
+			}
 			found = nil
 		}
 		if err != nil && !away && ctx.Err() == nil {

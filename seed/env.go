@@ -173,7 +173,7 @@ func Purge(s Settings) error {
 	defer held.Close()
 	names := append([]string{"postgres", "nats", "blobs", "seed.json", "settings.json", "seed.sock", "seed.log", "seed.log.1",
 		"ca.pem", "ca-key.pem", "cert.pem", "cert-key.pem", "ssh_host_ed25519_key", "ssh_host_ed25519_key.pub",
-		"first-account", "proof", "system", "system.json", "bootstrap.json", restoredName, restoredCert, restoredCertKey}, hoist.Components...)
+		clockMark, "first-account", "proof", "system", "system.json", "bootstrap.json", restoredName, restoredCert, restoredCertKey}, hoist.Components...)
 	for slot := range workers {
 		names = append(names, filepath.Base(s.workerDir(slot+1)))
 	}

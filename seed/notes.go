@@ -12,10 +12,7 @@ import (
 	"github.com/hoist-sh/hoist"
 )
 
-const (
-	troublesShown = 10
-	clockSlack    = time.Minute
-)
+const troublesShown = 10
 
 // notes are what a person should know although all may run.
 func (s *Seed) notes(ctx context.Context, st Status) (notes []string) {
@@ -27,9 +24,9 @@ func (s *Seed) notes(ctx context.Context, st Status) (notes []string) {
 			notes = append(notes, st.System.Override+".")
 		}
 	}
-	if behind := s.clockBehind(time.Now()); behind > clockSlack {
-		notes = append(notes, fmt.Sprintf("The clock is %s behind what it was: files here are from the future. Certificates and sessions may be refused.",
-			behind.Round(time.Second)))
+	if behind := s.cfg.clockBehind(time.Now()); behind > clockSlack {
+		notes = append(notes, fmt.Sprintf("The clock is %s behind what it was. Certificates and sessions may be refused. Set it or, if it is right and was ahead before, remove %s.",
+			behind.Round(time.Second), s.cfg.file(clockMark)))
 	}
 	if troubles, err := s.db.Troubles(ctx, troublesShown); err == nil {
 		for _, text := range troubles {
@@ -37,16 +34,6 @@ func (s *Seed) notes(ctx context.Context, st Status) (notes []string) {
 		}
 	}
 	return notes
-}
-
-// clockBehind is how far the clock is behind the latest time at which we wrote.
-func (s *Seed) clockBehind(now time.Time) (behind time.Duration) {
-	for _, name := range []string{"settings.json", "system.json", "seed.log", "cert.pem"} {
-		if st, err := os.Stat(s.cfg.file(name)); err == nil {
-			behind = max(behind, st.ModTime().Sub(now))
-		}
-	}
-	return behind
 }
 
 // processOf adds the process of a part of the ground.

@@ -175,6 +175,7 @@ func (s *Seed) run(ctx context.Context) {
 	components.Go(func() { s.register(ctx) })
 	components.Go(func() { s.serveProofs(ctx) })
 	components.Go(func() { s.renewCerts(ctx) })
+	components.Go(func() { s.watchClock(ctx) })
 	<-ctx.Done()
 	s.log.Info("stopping")
 	if !waitFor(&components, stopLimit) {

@@ -44,13 +44,16 @@ func (c *bootstrapCommand) stage(n int) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if n > 1 || build.Source.Version != c.commit || build.Status != "succeeded" {
-		if err := c.rebuild(); err != nil {
-			return "", err
-		}
-		if build, err = c.newestBuild(); err != nil {
-			return "", err
-		}
+	switch ours := build.Source.Version == c.commit; {
+	case n > 1 && ours && build.Status == "pending" && build.ID != c.stages[n-2].Build: // asked for before we were stopped
+		begun = build.Created
+		fmt.Fprintln(c.out, "       going on with the build that is under way")
+		build, err = c.follow(build)
+	case n > 1 || !ours || build.Status != "succeeded":
+		build, err = c.rebuild()
+	}
+	if err != nil {
+		return "", err
 	}
 	took := time.Since(begun)
 	var slug struct {
@@ -266,7 +269,7 @@ func (c *bootstrapCommand) newestBuild() (newest builtStage, err error) {
 
 // rebuild has the platform compile the commit again: what git has already
 // cannot be pushed.
-func (c *bootstrapCommand) rebuild() error {
+func (c *bootstrapCommand) rebuild() (build builtStage, err error) {
 	var source struct {
 		Blob struct {
 			Get string `json:"get_url"`
@@ -274,22 +277,26 @@ func (c *bootstrapCommand) rebuild() error {
 		} `json:"source_blob"`
 	}
 	if err := c.api(http.MethodPost, "/apps/hoist/sources", nil, &source); err != nil {
-		return err
+		return build, err
 	}
 	var archive bytes.Buffer
 	cmd := exec.CommandContext(c.ctx, "git", "-C", c.work(), "archive", "--format=tar.gz", c.commit)
 	cmd.Stdout = &archive
 	if err := cmd.Run(); err != nil {
-		return fmt.Errorf("git archive: %w", err)
+		return build, fmt.Errorf("git archive: %w", err)
 	}
 	if err := c.request(http.MethodPut, source.Blob.Put, &archive, nil); err != nil {
-		return err
+		return build, err
 	}
-	var build builtStage
 	if err := c.api(http.MethodPost, "/apps/hoist/builds", map[string]any{
 		"source_blob": map[string]string{"url": source.Blob.Get, "version": c.commit}}, &build); err != nil {
-		return err
+		return build, err
 	}
+	return c.follow(build)
+}
+
+// follow shows a build until it has ended well, and returns it as it is then.
+func (c *bootstrapCommand) follow(build builtStage) (builtStage, error) {
 	for shown := false; ; {
 		// The output breaks off when the api or the router that passes it on is
 		// replaced meanwhile; the build goes on, and says itself how it ended.
@@ -301,17 +308,17 @@ func (c *bootstrapCommand) rebuild() error {
 			}
 		}
 		if err := c.api(http.MethodGet, "/apps/hoist/builds/"+build.ID, nil, &build); err != nil {
-			return err
+			return build, err
 		}
 		switch build.Status {
 		case "succeeded":
-			return nil
+			return build, nil
 		case "failed":
-			return fmt.Errorf("build %s failed; `hoist builds:output %[1]s -a hoist` shows why", build.ID)
+			return build, fmt.Errorf("build %s failed; `hoist builds:output %[1]s -a hoist` shows why", build.ID)
 		}
 		select {
 		case <-c.ctx.Done():
-			return c.ctx.Err()
+			return build, c.ctx.Err()
 		case <-time.After(time.Second):
 		}
 	}
