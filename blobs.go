@@ -22,7 +22,8 @@ type Blobs interface {
 	// List calls f for each key with the prefix, in order.
 	List(ctx context.Context, prefix string, f func(BlobInfo) error) error
 	// Presign returns a URL with which anybody may do method (GET or PUT) on
-	// key until ttl is over. For whom the URL is decides its host.
+	// key until ttl is over. For whom the URL is decides its host. A GET answers
+	// with an ETag that no other content of the key has.
 	Presign(ctx context.Context, method, key string, ttl time.Duration, from Viewpoint) (string, error)
 }
 

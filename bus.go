@@ -56,7 +56,7 @@ const (
 	BellBuild     = "bell.build"      // builds to claim; BellBuild+"."+ID: that build changed
 	BellFormation = "bell.formation." // + app ID: formation, release or wants changed
 	BellRoute     = "bell.route."     // + app ID: dynos, domains or maintenance changed
-	BellDyno      = "bell.dyno."      // + app ID: a dyno's state changed
+	BellDyno      = "bell.dyno."      // + app ID: a dyno's state changed, or a worker took it
 	BellComponent = "bell.component"  // a component came or went
 	BellWorker    = "bell.worker"     // a runtime ended, and with it its worker
 	BellProven    = "bell.proven."    // + component ID: its probation is over

@@ -117,6 +117,10 @@ func TestAPasswordFitsItsHashOnly(t *testing.T) {
 	if !strings.HasPrefix(hash, "$argon2id$v=19$m=19456,t=2,p=1$") || !checkPassword(hash, "correct horse") || checkPassword(hash, "Correct horse") || checkPassword("", "") {
 		t.Error(hash)
 	}
+	// Nobody has a password, and finding that out costs the same.
+	if salt, _, _ := strings.Cut(hash[len("$argon2id$v=19$m=19456,t=2,p=1$"):], "$"); len(nobodysHash) != len(hash) || !strings.HasPrefix(nobodysHash, hash[:strings.Index(hash, salt)]) || checkPassword(nobodysHash, "") {
+		t.Error(nobodysHash)
+	}
 }
 
 func TestConfigChangesSayWhatTheyDo(t *testing.T) {

@@ -38,15 +38,23 @@ func HashPassword(password string) (string, error) {
 }
 
 func encodeHash(password string, salt []byte) string {
-	key := argon2.IDKey([]byte(password), salt, argonPasses, argonMemory, argonThreads, argonKey)
+	return phc(salt, argon2.IDKey([]byte(password), salt, argonPasses, argonMemory, argonThreads, argonKey))
+}
+
+func phc(salt, key []byte) string {
 	b64 := base64.RawStdEncoding.EncodeToString
 	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s",
 		argon2.Version, argonMemory, argonPasses, argonThreads, b64(salt), b64(key))
 }
 
 // nobodysHash is what a password is checked against when there is no account,
-// so that the answer takes as long.
-var nobodysHash = encodeHash(hoist.NewSecret(), make([]byte, 16))
+// so that the answer takes as long. It is not made of a password, as every hoist would
+// take that time to start: each command, and two in each push.
+var nobodysHash = func() string {
+	key := make([]byte, argonKey)
+	rand.Read(key)
+	return phc(make([]byte, 16), key)
+}()
 
 // checkPassword compares a password with a PHC string, in constant time. Hashes
 // of other costs than today's are understood, within bounds.

@@ -226,6 +226,26 @@ func testBlobs(t *testing.T, open func(t *testing.T) hoist.Blobs) {
 			t.Error("an expired URL works")
 		}
 	})
+	t.Run("the ETag of a signed URL tells one content from another", func(t *testing.T) {
+		b := open(t)
+		tag := func(content string) string {
+			put(t, b, "tagged", content)
+			url, err := b.Presign(ctx, http.MethodGet, "tagged", time.Minute, hoist.FromDyno)
+			if err != nil {
+				t.Fatal(err)
+			}
+			resp, err := http.Get(url)
+			if err != nil {
+				t.Fatal(err)
+			}
+			resp.Body.Close()
+			return resp.Header.Get("ETag")
+		}
+		one, other := tag("one content"), tag("two content")
+		if one == "" || other == "" || one == other {
+			t.Errorf("%q and %q", one, other)
+		}
+	})
 	t.Run("many at once", func(t *testing.T) {
 		b := open(t)
 		errs := make(chan error)

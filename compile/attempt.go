@@ -80,7 +80,9 @@ func (j *job) prefix() string { return fmt.Sprintf("%s%d/", buildPrefix(j.build.
 
 func buildPrefix(id hoist.ID) string { return "builds/" + id + "/" }
 
-func cacheKey(app hoist.ID) string { return "caches/" + app }
+// An app's cache, whole, and what has changed in it since.
+func cacheKey(app hoist.ID) string   { return "caches/" + app }
+func changesKey(app hoist.ID) string { return cacheKey(app) + ".changes" }
 
 // startDyno orders the build's dyno. All it knows are presigned URLs, which end
 // with the build.
@@ -123,12 +125,14 @@ func (j *job) environ(ctx context.Context) (map[string]string, error) {
 	}
 	ttl := j.settings.Placement + j.settings.Timeout + 30*time.Minute
 	for name, blob := range map[string]struct{ method, key string }{
-		slug.EnvSource:   {"GET", j.build.SourceKey},
-		slug.EnvConfig:   {"GET", j.prefix() + "env.json"},
-		slug.EnvCacheGet: {"GET", cacheKey(j.build.AppID)},
-		slug.EnvCachePut: {"PUT", cacheKey(j.build.AppID)},
-		slug.EnvSlug:     {"PUT", j.prefix() + "slug.squashfs"},
-		slug.EnvResult:   {"PUT", j.prefix() + "result.json"},
+		slug.EnvSource:     {"GET", j.build.SourceKey},
+		slug.EnvConfig:     {"GET", j.prefix() + "env.json"},
+		slug.EnvCacheGet:   {"GET", cacheKey(j.build.AppID)},
+		slug.EnvCachePut:   {"PUT", cacheKey(j.build.AppID)},
+		slug.EnvChangesGet: {"GET", changesKey(j.build.AppID)},
+		slug.EnvChangesPut: {"PUT", changesKey(j.build.AppID)},
+		slug.EnvSlug:       {"PUT", j.prefix() + "slug.squashfs"},
+		slug.EnvResult:     {"PUT", j.prefix() + "result.json"},
 	} {
 		if blob.key == "" {
 			continue

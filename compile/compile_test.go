@@ -289,6 +289,41 @@ func TestABuildSeesURLsAndConfigButNoCredential(t *testing.T) {
 	}
 }
 
+func TestABuildFindsTheCacheOfTheOneBefore(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.machine()
+	w.worker(compile.Settings{})
+	blobs := w.blobs.Open(hoist.ComponentCompile)
+	whole := "caches/" + w.app
+	changes := whole + ".changes"
+	build := func(script string) string {
+		t.Helper()
+		r := w.await(w.push(map[string]string{"package.json": `{"scripts": {"start": "x", "build": "cd $npm_config_cache; ` + script + `"}}`}), hoist.BuildBuilt, hoist.BuildFailed)
+		if r.State != "built" {
+			t.Fatalf("%+v", r)
+		}
+		return r.Output
+	}
+	build("head -c 300000 /dev/urandom >large; sum large >sum; echo one >>words")
+	stored, err := blobs.Stat(t.Context(), whole)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if out := build("echo found `cat words`; echo two >>words"); !strings.Contains(out, "found one\n") {
+		t.Error(out)
+	}
+	if out := build("echo found `cat words`; sum large | cmp - sum && echo whole"); !strings.Contains(out, "found one two\n") || !strings.Contains(out, "whole\n") {
+		t.Error(out)
+	}
+	if now, err := blobs.Stat(t.Context(), whole); err != nil || !now.ModTime.Equal(stored.ModTime) {
+		t.Errorf("all of the cache was stored again: %+v %v", now, err)
+	}
+	if info, err := blobs.Stat(t.Context(), changes); err != nil || info.Size > 100_000 {
+		t.Errorf("%+v %v", info, err)
+	}
+}
+
 // slow is an app that compiles until the file is there.
 func slow(file string) map[string]string { return map[string]string{"wait-for": file} }
 

@@ -19,9 +19,11 @@ func (j *job) sweep(ctx context.Context) {
 		keys = append(keys, b.Key)
 		return nil
 	})
-	// The dyno may store as much as it likes under its URL.
-	if info, e := j.blobs.Stat(ctx, cacheKey(j.build.AppID)); e == nil && info.Size > slug.CacheLimit {
-		keys = append(keys, info.Key)
+	// The dyno may store as much as it likes under its URLs.
+	for _, key := range []string{cacheKey(j.build.AppID), changesKey(j.build.AppID)} {
+		if info, e := j.blobs.Stat(ctx, key); e == nil && info.Size > slug.CacheLimit {
+			keys = append(keys, key)
+		}
 	}
 	for _, key := range keys {
 		if e := j.blobs.Delete(ctx, key); e != nil {

@@ -137,6 +137,30 @@ func TestOneOffs(t *testing.T) {
 		conn.Close()
 		a.eventually("SIGHUP", func() bool { return a.exit(id) == 129 })
 	})
+	t.Run("its client is rung for when a worker takes it", func(t *testing.T) {
+		a := p.app(t)
+		a.deploy(nil)
+		rung := make(chan hoist.ID, 100)
+		if err := a.p.bus.Listen(t.Context(), hoist.BellDyno+a.id, func(_ string, data []byte) { rung <- hoist.ID(data) }); err != nil {
+			t.Fatal(err)
+		}
+		id, secret := a.oneOff(hoist.Dyno{Command: `exit 4`, Attach: true})
+		for late := time.After(20 * time.Second); ; {
+			select {
+			case of := <-rung:
+				if of != id {
+					continue
+				}
+			case <-late:
+				t.Fatal("no bell, so the client asks the database again and again")
+			}
+			break
+		}
+		io.ReadAll(a.attach(id, secret)) // it has waited for this
+		if code := a.exit(id); code != 4 {
+			t.Errorf("exit code %d", code)
+		}
+	})
 	t.Run("it ends when nobody attaches", func(t *testing.T) {
 		a := p.app(t)
 		a.deploy(nil)

@@ -100,6 +100,9 @@ func (r *Runtime) sync(ctx context.Context, found map[hoist.ID]hoist.Container) 
 			c, there := found[d.ID]
 			delete(found, d.ID)
 			s.begin(ctx, c, there)
+			if d.Attach {
+				r.ring(d) // its client waits to know where it is
+			}
 		}
 		if d.Want == hoist.WantDown {
 			s.askToStop()

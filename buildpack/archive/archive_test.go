@@ -20,6 +20,7 @@ var limits = archive.Limits{Size: 1 << 20, Files: 100}
 type entry struct {
 	name, body, link string
 	kind             byte
+	records          map[string]string // PAX
 }
 
 func tarOf(entries ...entry) []byte {
@@ -29,7 +30,13 @@ func tarOf(entries ...entry) []byte {
 		if e.kind == 0 {
 			e.kind = tar.TypeReg
 		}
-		tw.WriteHeader(&tar.Header{Name: e.name, Linkname: e.link, Typeflag: e.kind, Mode: 0o644, Size: int64(len(e.body))})
+		h := tar.Header{Name: e.name, Linkname: e.link, Typeflag: e.kind, Mode: 0o644, Size: int64(len(e.body)), PAXRecords: e.records}
+		if e.kind == tar.TypeXGlobalHeader {
+			h = tar.Header{Name: e.name, Typeflag: e.kind, PAXRecords: e.records}
+		}
+		if err := tw.WriteHeader(&h); err != nil {
+			panic(err)
+		}
 		tw.Write([]byte(e.body))
 	}
 	tw.Close()
@@ -46,7 +53,7 @@ func gzipped(p []byte) []byte {
 
 func TestExtractKeepsFilesLinksAndModes(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "x")
-	text := tarOf(entry{name: "./"}, entry{name: "a/b/c.txt", body: "hello"}, entry{name: "a/link", link: "b/c.txt", kind: tar.TypeSymlink},
+	text := tarOf(entry{name: "./", kind: tar.TypeDir}, entry{name: "a/b/c.txt", body: "hello"}, entry{name: "a/link", link: "b/c.txt", kind: tar.TypeSymlink},
 		entry{name: "abs", link: "/app/a", kind: tar.TypeSymlink}, entry{name: "hard", link: "a/b/c.txt", kind: tar.TypeLink},
 		entry{name: "a/b/c.txt", body: "again"})
 	if err := archive.Extract(bytes.NewReader(gzipped(text)), dir, limits); err != nil {

@@ -18,29 +18,48 @@ var ErrTooLarge = errors.New("the archive is too large")
 // archive compressed with zstd, limit bytes at most (ErrTooLarge). Other kinds
 // of files are left out.
 func Create(w io.Writer, dir string, limit int64) error {
-	z, err := zstd.NewWriter(&limited{w, limit}, zstd.WithEncoderLevel(zstd.SpeedFastest))
+	p, err := newPacker(w, dir, limit)
 	if err != nil {
 		return err
 	}
-	tw := tar.NewWriter(z)
-	err = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+	return p.close(filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		if err != nil || path == dir {
 			return err
 		}
-		return add(tw, dir, path, d)
-	})
-	if err == nil {
-		err = tw.Close()
-	}
-	return errors.Join(err, z.Close())
+		info, err := d.Info()
+		if err != nil {
+			return err
+		}
+		return p.add(path, info)
+	}))
 }
 
-func add(tw *tar.Writer, dir, path string, d fs.DirEntry) error {
-	info, err := d.Info()
+// packer writes an archive of files in dir.
+type packer struct {
+	dir string
+	z   *zstd.Encoder
+	tw  *tar.Writer
+}
+
+func newPacker(w io.Writer, dir string, limit int64) (*packer, error) {
+	z, err := zstd.NewWriter(&limited{w, limit}, zstd.WithEncoderLevel(zstd.SpeedFastest))
 	if err != nil {
-		return err
+		return nil, err
 	}
+	return &packer{dir, z, tar.NewWriter(z)}, nil
+}
+
+// close ends the archive unless there was an error, which it returns then.
+func (p *packer) close(err error) error {
+	if err == nil {
+		err = p.tw.Close()
+	}
+	return errors.Join(err, p.z.Close())
+}
+
+func (p *packer) add(path string, info fs.FileInfo) error {
 	link := ""
+	var err error
 	switch info.Mode().Type() {
 	case 0, fs.ModeDir:
 	case fs.ModeSymlink:
@@ -54,11 +73,11 @@ func add(tw *tar.Writer, dir, path string, d fs.DirEntry) error {
 	if err != nil {
 		return err
 	}
-	if h.Name, err = filepath.Rel(dir, path); err != nil {
+	if h.Name, err = filepath.Rel(p.dir, path); err != nil {
 		return err
 	}
 	h.Uname, h.Gname, h.Uid, h.Gid = "", "", 0, 0
-	if err := tw.WriteHeader(h); err != nil || !info.Mode().IsRegular() {
+	if err := p.tw.WriteHeader(h); err != nil || !info.Mode().IsRegular() {
 		return err
 	}
 	f, err := os.Open(path)
@@ -66,7 +85,7 @@ func add(tw *tar.Writer, dir, path string, d fs.DirEntry) error {
 		return err
 	}
 	defer f.Close()
-	_, err = io.Copy(tw, f)
+	_, err = io.Copy(p.tw, f)
 	return err
 }
 

@@ -35,6 +35,17 @@ const padding = 1 << 20
 // are kept, as they name something in the dyno; nothing is ever written
 // through one. After an error, dir holds what came before it.
 func Extract(r io.Reader, dir string, limits Limits) error {
+	_, err := ExtractSnapshot(r, dir, limits)
+	return err
+}
+
+// ExtractSnapshot is Extract, and returns what dir holds then if it was empty.
+func ExtractSnapshot(r io.Reader, dir string, limits Limits) (Snapshot, error) {
+	x := extractor{limits: limits, held: Snapshot{}}
+	return x.held, x.extract(r, dir)
+}
+
+func (x *extractor) extract(r io.Reader, dir string) error {
 	plain, err := decompress(r)
 	if err != nil {
 		return err
@@ -43,20 +54,22 @@ func Extract(r io.Reader, dir string, limits Limits) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	root, err := os.OpenRoot(dir)
-	if err != nil {
+	if x.root, err = os.OpenRoot(dir); err != nil {
 		return err
 	}
-	defer root.Close()
-	x := extractor{root: root, limits: limits}
+	defer x.root.Close()
+	defer x.leave()
 	tr := tar.NewReader(plain)
-	for {
+	for first := true; ; first = false {
 		h, err := tr.Next()
 		if err == io.EOF {
 			break
 		}
 		if err != nil {
 			return fmt.Errorf("not a complete tar archive: %w", err)
+		}
+		if first && x.base != "" && (h.Typeflag != tar.TypeXGlobalHeader || h.PAXRecords[baseRecord] != x.base) {
+			return ErrOtherBase
 		}
 		if err := x.entry(h, tr); err != nil {
 			return err
@@ -99,6 +112,12 @@ type extractor struct {
 	limits Limits
 	size   int64
 	files  int
+	base   string   // that the archive holds the changes of; else empty
+	held   Snapshot // what is there
+
+	in      *os.Root // the directory that was written to last
+	inName  string
+	copying [128 << 10]byte
 }
 
 func (x *extractor) entry(h *tar.Header, body io.Reader) error {
@@ -115,33 +134,40 @@ func (x *extractor) entry(h *tar.Header, body io.Reader) error {
 	if name == "." {
 		return nil
 	}
-	if err := x.root.MkdirAll(path.Dir(name), 0o755); err != nil {
+	dir, err := x.enter(path.Dir(name))
+	if err != nil {
 		return err
+	}
+	if x.base != "" && h.PAXRecords[changeRecord] != "" {
+		return x.change(dir, name, h)
 	}
 	switch h.Typeflag {
 	case tar.TypeDir:
-		return x.dir(name, h)
+		return x.dir(dir, name, h)
 	case tar.TypeReg:
-		return x.file(name, h, body)
+		return x.file(dir, name, h, body)
 	case tar.TypeSymlink:
 		if !path.IsAbs(h.Linkname) && climbs(path.Join(path.Dir(name), h.Linkname)) {
 			return fmt.Errorf("the archive has a link out of itself: %.200q to %.200q", h.Name, h.Linkname)
 		}
-		if err := x.replace(name); err != nil {
+		if err := replace(dir, name); err != nil {
 			return err
 		}
-		return x.root.Symlink(h.Linkname, name)
+		x.held[name] = linkState(h.Linkname)
+		return dir.Symlink(h.Linkname, path.Base(name))
 	case tar.TypeLink:
 		if path.IsAbs(h.Linkname) || climbs(h.Linkname) {
 			return fmt.Errorf("the archive has a link out of itself: %.200q to %.200q", h.Name, h.Linkname)
 		}
-		if path.Clean(h.Linkname) == name {
+		target := path.Clean(h.Linkname)
+		if target == name {
 			return fmt.Errorf("the archive has a link to itself: %.200q", h.Name)
 		}
-		if err := x.replace(name); err != nil {
+		if err := replace(dir, name); err != nil {
 			return err
 		}
-		return x.root.Link(path.Clean(h.Linkname), name)
+		x.held[name] = x.held[target]
+		return x.root.Link(target, name)
 	}
 	return fmt.Errorf("the archive has a device or another special file: %.200q", h.Name)
 }
@@ -156,29 +182,59 @@ func climbs(name string) bool {
 	return false
 }
 
-func (x *extractor) dir(name string, h *tar.Header) error {
-	if err := x.root.Mkdir(name, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
+// enter opens a directory, which it makes. Most entries are in that of the one
+// before: finding it each time, safely, takes longer than writing a small file.
+func (x *extractor) enter(name string) (*os.Root, error) {
+	if x.in != nil && x.inName == name {
+		return x.in, nil
+	}
+	x.leave()
+	if err := x.root.MkdirAll(name, 0o755); err != nil {
+		return nil, err
+	}
+	dir, err := x.root.OpenRoot(name)
+	if err == nil {
+		x.in, x.inName = dir, name
+	}
+	return dir, err
+}
+
+func (x *extractor) leave() {
+	if x.in != nil {
+		x.in.Close()
+		x.in = nil
+	}
+}
+
+func (x *extractor) dir(parent *os.Root, name string, h *tar.Header) error {
+	base := path.Base(name)
+	if err := parent.Mkdir(base, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
 		return err
 	}
-	if st, err := x.root.Lstat(name); err != nil {
+	if st, err := parent.Lstat(base); err != nil {
 		return err
 	} else if !st.IsDir() {
 		return fmt.Errorf("the archive has both a file and a directory %.200q", h.Name)
 	}
-	return x.root.Chmod(name, permissions(h)|0o700)
+	mode := permissions(h) | 0o700
+	x.held[name] = state{mode: fs.ModeDir | mode}
+	return parent.Chmod(base, mode)
 }
 
-func (x *extractor) file(name string, h *tar.Header, body io.Reader) error {
-	if err := x.replace(name); err != nil {
+func (x *extractor) file(dir *os.Root, name string, h *tar.Header, body io.Reader) error {
+	if err := replace(dir, name); err != nil {
 		return err
 	}
-	f, err := x.root.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	base := path.Base(name)
+	f, err := dir.OpenFile(base, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
 	left := x.limits.Size - x.size
-	n, err := io.Copy(f, io.LimitReader(body, left+1))
+	sum := newSum()
+	// Both wrapped, or each file would be copied through a new buffer of its own.
+	n, err := io.CopyBuffer(io.MultiWriter(f, sum), io.LimitReader(body, left+1), x.copying[:])
 	if err != nil {
 		return fmt.Errorf("not a complete tar archive: %w", err)
 	}
@@ -188,15 +244,28 @@ func (x *extractor) file(name string, h *tar.Header, body io.Reader) error {
 	if err := f.Chmod(permissions(h)); err != nil {
 		return err
 	}
-	if h.ModTime.After(time.Unix(0, 0)) && h.ModTime.Before(time.Unix(1<<33, 0)) {
-		x.root.Chtimes(name, h.ModTime, h.ModTime)
+	if err := f.Close(); err != nil {
+		return err
 	}
-	return f.Close()
+	touch(dir, base, h)
+	info, err := dir.Lstat(base)
+	if err != nil {
+		return err
+	}
+	x.held[name] = fileState(info, sum)
+	return nil
+}
+
+// touch sets a file's time, if the archive's is one that file systems know.
+func touch(dir *os.Root, base string, h *tar.Header) {
+	if h.ModTime.After(time.Unix(0, 0)) && h.ModTime.Before(time.Unix(1<<33, 0)) {
+		dir.Chtimes(base, h.ModTime, h.ModTime)
+	}
 }
 
 // replace makes room for a name that came before.
-func (x *extractor) replace(name string) error {
-	if err := x.root.Remove(name); err != nil && !errors.Is(err, os.ErrNotExist) {
+func replace(dir *os.Root, name string) error {
+	if err := dir.Remove(path.Base(name)); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
 	return nil

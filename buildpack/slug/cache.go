@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"maps"
 	"os"
 
 	"github.com/hoist-sh/hoist/buildpack"
@@ -16,52 +17,118 @@ const CacheLimit = 2 << 30
 
 var cacheLimits = archive.Limits{Size: 8 << 30, Files: 2_000_000}
 
-// loadCache unpacks the app's cache. A build never fails for want of one: what
-// cannot be read is as good as none.
-func loadCache(ctx context.Context, b *buildpack.Build, url string) error {
-	if url != "" {
-		err := func() error {
-			body, err := get(ctx, url)
-			if err != nil {
-				return err
-			}
-			defer body.Close()
-			return archive.Extract(io.LimitReader(body, CacheLimit), b.CacheDir, cacheLimits)
-		}()
-		if err != nil && !errors.Is(err, errNotFound) && ctx.Err() == nil {
-			b.Out.Warn("The build cache cannot be read and starts empty: %v", err)
-			os.RemoveAll(b.CacheDir)
-		}
-	}
-	return os.MkdirAll(b.CacheDir, 0o755)
+// changesShare is the part of a cache that may be stored as changes: a change is
+// packed and stored again with each build until the whole cache is.
+const changesShare = 4
+
+// cacheURLs are where an app's cache is: the whole one, and what has changed since
+// that was stored. So a build after a changed line stores little.
+type cacheURLs struct{ get, put, getChanges, putChanges string }
+
+// cache is an app's cache in a build. What was stored is known so that only
+// changes need to be stored, and nothing if there are none.
+type cache struct {
+	*buildpack.Build
+	urls cacheURLs
+	tag  string           // the ETag of the stored whole; empty if there is none to build on
+	base archive.Snapshot // the whole as it is stored
+	held archive.Snapshot // with the stored changes
 }
 
-// saveCache stores the app's cache for the next build, if it can.
-func saveCache(ctx context.Context, b *buildpack.Build, url, tmp string) {
-	if url == "" {
+// loadCache unpacks the app's cache. A build never fails for want of one: what
+// cannot be read is as good as none.
+func loadCache(ctx context.Context, b *buildpack.Build, urls cacheURLs) (*cache, error) {
+	c := &cache{Build: b, urls: urls}
+	const broken = "The build cache cannot be read and starts empty"
+	if urls.get != "" && c.load(ctx, broken, c.loadWhole) && c.tag != "" && urls.getChanges != "" {
+		if !c.load(ctx, "What has changed in the build cache cannot be read and is forgotten", c.loadChanges) {
+			c.load(ctx, broken, c.loadWhole) // half of the changes may have been there
+			c.held = nil                     // so they are replaced
+		}
+	}
+	return c, os.MkdirAll(b.CacheDir, 0o755)
+}
+
+// load calls f. If that fails the cache is as good as none.
+func (c *cache) load(ctx context.Context, trouble string, f func(context.Context) error) bool {
+	err := f(ctx)
+	if err == nil {
+		return true
+	}
+	if !errors.Is(err, errNotFound) && ctx.Err() == nil {
+		c.Out.Warn("%s: %v", trouble, err)
+	}
+	os.RemoveAll(c.CacheDir)
+	c.tag, c.base, c.held = "", nil, nil
+	return false
+}
+
+func (c *cache) loadWhole(ctx context.Context) error {
+	body, tag, err := open(ctx, c.urls.get)
+	if err != nil {
+		return err
+	}
+	defer body.Close()
+	c.base, err = archive.ExtractSnapshot(io.LimitReader(body, CacheLimit), c.CacheDir, cacheLimits)
+	c.tag, c.held = tag, c.base
+	return err
+}
+
+func (c *cache) loadChanges(ctx context.Context) error {
+	body, _, err := open(ctx, c.urls.getChanges)
+	if errors.Is(err, errNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer body.Close()
+	rest := archive.Limits{Size: cacheLimits.Size - c.base.Size(), Files: cacheLimits.Files - len(c.base)}
+	held, err := archive.ExtractChanges(io.LimitReader(body, CacheLimit), c.CacheDir, c.tag, c.base, rest)
+	if errors.Is(err, archive.ErrOtherBase) {
+		return nil // the whole was stored since
+	}
+	c.held = held
+	return err
+}
+
+// save stores the app's cache for the next build, if it can. Whatever is read
+// there later belongs together: each of the two is replaced at once, and changes name
+// the whole that they are made to.
+func (c *cache) save(ctx context.Context, tmp string) {
+	if c.urls.put == "" {
 		return
 	}
 	err := func() error {
+		now, err := archive.Take(c.CacheDir)
+		if err != nil || c.tag != "" && maps.Equal(now, c.held) {
+			return err
+		}
 		f, err := os.Create(tmp)
 		if err != nil {
 			return err
 		}
 		defer f.Close()
-		if err := archive.Create(f, b.CacheDir, CacheLimit); err != nil {
+		url := c.urls.put
+		changes := c.base.ChangesTo(now)
+		if c.tag != "" && c.urls.putChanges != "" && changes.Size() <= c.base.Size()/changesShare {
+			url = c.urls.putChanges
+			err = archive.CreateChanges(f, c.CacheDir, changes, c.tag, CacheLimit)
+		} else {
+			err = archive.Create(f, c.CacheDir, CacheLimit)
+		}
+		if err != nil {
 			return err
 		}
 		size, err := f.Seek(0, io.SeekCurrent)
 		if err != nil {
 			return err
 		}
-		if _, err := f.Seek(0, io.SeekStart); err != nil {
-			return err
-		}
 		return put(ctx, url, f, size)
 	}()
 	if errors.Is(err, archive.ErrTooLarge) {
-		b.Out.Warn("The build cache is larger than %s and is not kept.", buildpack.HumanSize(CacheLimit))
+		c.Out.Warn("The build cache is larger than %s and is not kept.", buildpack.HumanSize(CacheLimit))
 	} else if err != nil && ctx.Err() == nil {
-		b.Out.Warn("The build cache could not be stored: %v", err)
+		c.Out.Warn("The build cache could not be stored: %v", err)
 	}
 }

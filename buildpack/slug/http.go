@@ -36,6 +36,12 @@ func retry(ctx context.Context, f func() (again bool, err error)) error {
 
 // get opens a URL. Its errors do not show the URL, which may be presigned.
 func get(ctx context.Context, address string) (body io.ReadCloser, err error) {
+	body, _, err = open(ctx, address)
+	return body, err
+}
+
+// open is get, and returns the ETag: what no other content at this URL has.
+func open(ctx context.Context, address string) (body io.ReadCloser, tag string, err error) {
 	err = retry(ctx, func() (bool, error) {
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 		if err != nil {
@@ -46,7 +52,7 @@ func get(ctx context.Context, address string) (body io.ReadCloser, err error) {
 			return true, withoutURL(err)
 		}
 		if resp.StatusCode == http.StatusOK {
-			body = resp.Body
+			body, tag = resp.Body, resp.Header.Get("ETag")
 			return false, nil
 		}
 		resp.Body.Close()
@@ -55,7 +61,7 @@ func get(ctx context.Context, address string) (body io.ReadCloser, err error) {
 		}
 		return resp.StatusCode >= 500, fmt.Errorf("%s answered %s", req.URL.Host, resp.Status)
 	})
-	return body, err
+	return body, tag, err
 }
 
 func getBytes(ctx context.Context, address string, limit int64) ([]byte, error) {

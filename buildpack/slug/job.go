@@ -18,14 +18,16 @@ import (
 
 // Variables of a build dyno. URLs are presigned; there is no other credential.
 const (
-	EnvSource     = "HOIST_SOURCE_URL"      // GET: the source, a tar archive
-	EnvChecksum   = "HOIST_SOURCE_CHECKSUM" // "SHA256:hex" of it; may be empty
-	EnvConfig     = "HOIST_ENV_URL"         // GET: the config vars, a JSON object
-	EnvCacheGet   = "HOIST_CACHE_GET_URL"   // GET: the cache; 404 at first
-	EnvCachePut   = "HOIST_CACHE_PUT_URL"   // PUT: the cache
-	EnvSlug       = "HOIST_SLUG_URL"        // PUT: the image
-	EnvResult     = "HOIST_RESULT_URL"      // PUT: Result
-	EnvBuildpacks = "HOIST_BUILDPACKS"      // JSON list of names and URLs
+	EnvSource     = "HOIST_SOURCE_URL"            // GET: the source, a tar archive
+	EnvChecksum   = "HOIST_SOURCE_CHECKSUM"       // "SHA256:hex" of it; may be empty
+	EnvConfig     = "HOIST_ENV_URL"               // GET: the config vars, a JSON object
+	EnvCacheGet   = "HOIST_CACHE_GET_URL"         // GET: the cache; 404 at first
+	EnvCachePut   = "HOIST_CACHE_PUT_URL"         // PUT: the cache
+	EnvChangesGet = "HOIST_CACHE_CHANGES_GET_URL" // GET: what has changed in the cache since; 404 at first
+	EnvChangesPut = "HOIST_CACHE_CHANGES_PUT_URL" // PUT: the same
+	EnvSlug       = "HOIST_SLUG_URL"              // PUT: the image
+	EnvResult     = "HOIST_RESULT_URL"            // PUT: Result
+	EnvBuildpacks = "HOIST_BUILDPACKS"            // JSON list of names and URLs
 )
 
 // Bounds of a build.
@@ -80,7 +82,8 @@ func (j Job) build(ctx context.Context) (Result, error) {
 	}
 	defer w.remove()
 	b := &buildpack.Build{Dir: w.build, CacheDir: w.join("cache"), EnvDir: w.join("env"), Environ: Environ(j.Environ), Out: j.Out}
-	if err := j.fetch(ctx, b, w); err != nil {
+	cache, err := j.fetch(ctx, b, w)
+	if err != nil {
 		return Result{}, failed(PhaseFetch, err)
 	}
 	c := &Compiler{Build: b, Buildpacks: packs, Stack: b.Getenv("STACK"), Dir: w.join("buildpacks")}
@@ -100,7 +103,7 @@ func (j Job) build(ctx context.Context) (Result, error) {
 	if err := put(ctx, j.Getenv(EnvSlug), f, image.Size); err != nil {
 		return Result{}, failed(PhaseUpload, fmt.Errorf("could not store the slug: %w", err))
 	}
-	saveCache(ctx, b, j.Getenv(EnvCachePut), w.join("cache.tar.zst"))
+	cache.save(ctx, w.join("cache.tar.zst"))
 	return Result{
 		Buildpack: compiled.Buildpack, ProcessTypes: compiled.ProcessTypes,
 		SHA256: image.SHA256, Size: image.Size,
@@ -108,9 +111,9 @@ func (j Job) build(ctx context.Context) (Result, error) {
 }
 
 // fetch brings source, config vars and cache.
-func (j Job) fetch(ctx context.Context, b *buildpack.Build, w workDir) error {
+func (j Job) fetch(ctx context.Context, b *buildpack.Build, w workDir) (*cache, error) {
 	if err := fetchSource(ctx, j.Getenv(EnvSource), j.Getenv(EnvChecksum), b.Dir, w); err != nil {
-		return fmt.Errorf("could not fetch the source: %w", err)
+		return nil, fmt.Errorf("could not fetch the source: %w", err)
 	}
 	if url := j.Getenv(EnvConfig); url != "" {
 		text, err := getBytes(ctx, url, configLimit)
@@ -118,13 +121,13 @@ func (j Job) fetch(ctx context.Context, b *buildpack.Build, w workDir) error {
 			err = json.Unmarshal(text, &b.Config)
 		}
 		if err != nil {
-			return fmt.Errorf("could not fetch the config vars: %w", err)
+			return nil, fmt.Errorf("could not fetch the config vars: %w", err)
 		}
 	}
 	if err := buildpack.WriteEnvDir(b.EnvDir, b.Config); err != nil {
-		return err
+		return nil, err
 	}
-	return loadCache(ctx, b, j.Getenv(EnvCacheGet))
+	return loadCache(ctx, b, cacheURLs{j.Getenv(EnvCacheGet), j.Getenv(EnvCachePut), j.Getenv(EnvChangesGet), j.Getenv(EnvChangesPut)})
 }
 
 // fetchSource unpacks the source into dir. Tarballs of code hosts hold a single
