@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"encoding/base64"
 	"net/http"
 	"net/mail"
 
@@ -12,6 +13,7 @@ type accountDB interface {
 	Account(ctx context.Context, identity string) (hoist.Account, error)
 	UpdateAccount(ctx context.Context, a hoist.Account) (hoist.Account, error)
 	DeleteOtherAuthorizations(ctx context.Context, accountID, keep hoist.ID) error
+	DeleteAccount(ctx context.Context, id hoist.ID) error
 }
 
 type accountJSON struct {
@@ -43,21 +45,16 @@ func showAccount(a hoist.Account) any {
 }
 
 func (s *Server) accountRoutes(on func(string, handler)) {
-	on("GET /account", func(c *call) (any, error) { return showAccount(c.account), nil })
-	on("PATCH /account", s.accountUpdate)
+	show := func(c *call) (any, error) { return showAccount(c.account), nil }
+	for path, of := range map[string]func(handler) handler{
+		"/account":      func(h handler) handler { return h },
+		"/users/{user}": oneself,
+	} {
+		on("GET "+path, of(show))
+		on("PATCH "+path, of(s.accountUpdate))
+		on("DELETE "+path, of(s.accountDelete))
+	}
 	on("PUT /account/password", s.accountUpdate) // the form of older clients
-	on("GET /users/{user}", func(c *call) (any, error) {
-		if err := c.self(); err != nil {
-			return nil, err
-		}
-		return showAccount(c.account), nil
-	})
-	on("PATCH /users/{user}", func(c *call) (any, error) {
-		if err := c.self(); err != nil {
-			return nil, err
-		}
-		return s.accountUpdate(c)
-	})
 	on("GET /account/rate-limits", func(c *call) (any, error) {
 		left, _ := s.requests.allow(c.account.ID)
 		return map[string]int{"remaining": left}, nil
@@ -71,6 +68,16 @@ func (c *call) self() error {
 		return nil
 	}
 	return hoist.NotFound("user")
+}
+
+// oneself lets through who is the user in the path.
+func oneself(h handler) handler {
+	return func(c *call) (any, error) {
+		if err := c.self(); err != nil {
+			return nil, err
+		}
+		return h(c)
+	}
 }
 
 func (s *Server) accountUpdate(c *call) (any, error) {
@@ -100,11 +107,8 @@ func (s *Server) accountUpdate(c *call) (any, error) {
 	// What would let a thief of the token take the account over needs the
 	// password.
 	if in.NewPassword != "" || a.Email != c.account.Email {
-		if _, ok := s.logins.allow("email " + a.ID); !ok {
-			return nil, tooMany("Too many attempts. Wait a minute and try again.")
-		}
-		if a.PasswordHash != "" && !s.passwordMatches(a.PasswordHash, in.Password+in.CurrentPassword) {
-			return nil, &hoist.Error{ID: "forbidden", Message: "The current password is not right.", Status: http.StatusForbidden}
+		if err := s.checkOwnPassword(c, in.Password+in.CurrentPassword, "as password in the body"); err != nil {
+			return nil, err
 		}
 	}
 	if in.NewPassword != "" {
@@ -125,6 +129,38 @@ func (s *Server) accountUpdate(c *call) (any, error) {
 		}
 	}
 	return showAccount(updated), nil
+}
+
+// checkOwnPassword is an error for the user unless password is that of the
+// account, which may have none. where says how to send one.
+func (s *Server) checkOwnPassword(c *call, password, where string) error {
+	forbidden := func(message string) error {
+		return &hoist.Error{ID: "forbidden", Message: message, Status: http.StatusForbidden}
+	}
+	if _, ok := s.logins.allow("email " + c.account.ID); !ok {
+		return tooMany("Too many attempts. Wait a minute and try again.")
+	}
+	switch {
+	case c.account.PasswordHash == "":
+		return nil
+	case password == "":
+		return forbidden("This needs the current password, " + where + ".")
+	case !s.passwordMatches(c.account.PasswordHash, password):
+		return forbidden("The current password is not right.")
+	}
+	return nil
+}
+
+// accountDelete deletes the account, given its password.
+func (s *Server) accountDelete(c *call) (any, error) {
+	password := c.Header.Get("Heroku-Password")
+	if text, err := base64.StdEncoding.DecodeString(c.Header.Get("Heroku-Password-Base64")); err == nil && password == "" {
+		password = string(text)
+	}
+	if err := s.checkOwnPassword(c, password, "in the header Heroku-Password, or in base64 in Heroku-Password-Base64"); err != nil {
+		return nil, err
+	}
+	return showAccount(c.account), s.DB.DeleteAccount(c.Context(), c.account.ID)
 }
 
 // CheckEmail is an error for the user unless email is an address.

@@ -24,6 +24,52 @@ func TestAppsAndWhatBelongsToThem(t *testing.T) {
 		}
 		e.want(200, "GET", "/account/rate-limits", "")
 		e.want(404, "GET", "/users/bob@example.com", "")
+		e.want(404, "PATCH", "/users/bob@example.com", `{"name":"Bob"}`)
+		if got := e.want(200, "PATCH", "/users/"+e.email, `{"name":"Ann B."}`).text("name"); got != "Ann B." {
+			t.Error(got)
+		}
+	})
+
+	e.run("an account that owns nothing is deleted, what it did stays", func(t *testing.T, e *env) {
+		e.app("shared")
+		zoe := e.as("zoe@example.com")
+		e.want(201, "POST", "/apps/shared/collaborators", `{"user":"zoe@example.com"}`)
+		zoe.want(200, "PATCH", "/apps/shared/config-vars", `{"BY":"zoe"}`)
+		zoe.app("zoes")
+		password := "Heroku-Password: " + testPassword
+		if got := zoe.want(403, "DELETE", "/account", ""); !strings.Contains(got.text("message"), "Heroku-Password") {
+			t.Errorf("%s", got.body)
+		}
+		zoe.want(403, "DELETE", "/account", "", "Heroku-Password: wrong")
+		if got := zoe.want(422, "DELETE", "/account", "", password); !strings.Contains(got.text("message"), "zoes") {
+			t.Errorf("%s", got.body)
+		}
+		zoe.want(200, "DELETE", "/apps/zoes", "")
+		zoe.want(404, "DELETE", "/users/"+e.email, "", password)
+		zoe.want(200, "DELETE", "/account", "", "Heroku-Password-Base64: "+base64.StdEncoding.EncodeToString([]byte(testPassword)))
+		zoe.want(401, "GET", "/account", "")
+		if got := e.want(200, "GET", "/apps/shared/releases/2", "").text("user.email"); !strings.HasSuffix(got, "@deleted.invalid") {
+			t.Error(got)
+		}
+		if e.want(200, "GET", "/apps/shared/collaborators", "").size() != 1 {
+			t.Error("still a collaborator")
+		}
+		// Nothing of hers is left but that release: the address is free again.
+		yve := e.as("zoe@example.com")
+		yve.want(200, "DELETE", "/users/~", "", password)
+		e.want(422, "POST", "/apps/shared/collaborators", `{"user":"zoe@example.com"}`)
+	})
+
+	e.run("apps are filtered", func(t *testing.T, e *env) {
+		_, id := e.app("wanted")
+		if got := e.want(200, "POST", "/filters/apps", `{"in":{"id":["`+id+`","01234567-89ab-4def-8123-456789abcdef"]}}`); got.size() != 1 || got.text("0.name") != "wanted" {
+			t.Errorf("%s", got.body)
+		}
+		if got := e.as("nosy@example.com").want(200, "POST", "/filters/apps", `{"in":{"id":["`+id+`"]}}`); got.size() != 0 {
+			t.Errorf("%s", got.body)
+		}
+		e.want(200, "DELETE", "/apps/wanted", "")
+		e.want(200, "DELETE", "/apps/shared", "")
 	})
 
 	e.run("an app is created, found, listed, renamed and destroyed", func(t *testing.T, e *env) {
@@ -86,7 +132,9 @@ func TestAppsAndWhatBelongsToThem(t *testing.T) {
 		}
 		e.want(200, "GET", "/apps/config/config-vars", "")
 		e.want(422, "PATCH", "/apps/config/config-vars", `{"A-B":"1"}`)
-		e.want(422, "PATCH", "/apps/config/config-vars", `{"A":1}`)
+		if got := e.want(422, "PATCH", "/apps/config/config-vars", `{"A":1}`); !strings.Contains(got.text("message"), `"A"`) {
+			t.Errorf("%s", got.body)
+		}
 		e.want(422, "PATCH", "/apps/config/config-vars", `{"A":"\u0000"}`)
 		e.want(422, "PATCH", "/apps/config/config-vars", `{"BIG":"`+strings.Repeat("x", configLimit)+`"}`)
 		e.want(413, "PATCH", "/apps/config/config-vars", `{"BIG":"`+strings.Repeat("x", bodyLimit)+`"}`)
@@ -151,6 +199,7 @@ func TestAppsAndWhatBelongsToThem(t *testing.T) {
 		}
 		e.want(404, "PATCH", path, `{"updates":[{"type":"nope","quantity":1}]}`)
 		e.want(422, "PATCH", path, `{"updates":[]}`)
+		e.want(422, "PATCH", path, `{"updates":[{"quantity":1}]}`)
 	})
 
 	e.run("one-off dynos are run, shown and stopped", func(t *testing.T, e *env) {
@@ -185,9 +234,10 @@ func TestAppsAndWhatBelongsToThem(t *testing.T) {
 	})
 
 	e.run("what is not there yet is empty or not found", func(t *testing.T, e *env) {
-		for _, path := range []string{"/teams", "/addons", "/addon-attachments", "/pipeline-couplings", "/account/features",
-			"/apps/slugs/addons", "/apps/slugs/addon-attachments", "/apps/slugs/sni-endpoints", "/apps/slugs/features", "/apps/slugs/log-drains",
-			"/oauth/clients", "/users/~/addons"} {
+		for _, path := range []string{"/teams", "/addons", "/addon-attachments", "/addon-services", "/pipelines", "/pipeline-couplings",
+			"/account/features", "/account/app-transfers", "/enterprise-accounts", "/spaces", "/apps/slugs/addons",
+			"/apps/slugs/addon-attachments", "/apps/slugs/sni-endpoints", "/apps/slugs/features", "/apps/slugs/log-drains",
+			"/apps/slugs/webhooks", "/apps/slugs/telemetry-drains", "/oauth/clients", "/oauth/sessions", "/users/~/addons"} {
 			if got := e.want(200, "GET", path, ""); got.size() != 0 {
 				t.Errorf("%s: %s", path, got.body)
 			}
@@ -197,6 +247,12 @@ func TestAppsAndWhatBelongsToThem(t *testing.T) {
 				t.Errorf("%s: %s", path, got.body)
 			}
 		}
+		for path, what := range map[string]string{"/apps/slugs/addons": "add-ons", "/apps/slugs/log-drains": "log drains", "/pipelines": "pipelines"} {
+			if got := e.want(404, "POST", path, `{}`); !strings.Contains(got.text("message"), "no "+what) {
+				t.Errorf("%s: %s", path, got.body)
+			}
+		}
+		e.want(404, "POST", "/apps/no-such-app/addons", `{}`)
 	})
 
 	e.run("stacks, regions and sizes are shown", func(t *testing.T, e *env) {
@@ -206,6 +262,14 @@ func TestAppsAndWhatBelongsToThem(t *testing.T) {
 		}
 		e.want(404, "GET", "/stacks/x", "")
 		e.want(404, "GET", "/dyno-sizes/x", "")
+		for _, path := range []string{"/stacks", "/regions", "/dyno-sizes", "/apps/slugs/available-stacks", "/apps/slugs/available-dyno-sizes"} {
+			if got := e.want(200, "GET", path, "", "Range: id 0..f; max=1000"); !strings.Contains(got.header.Get("Accept-Ranges"), "id") {
+				t.Errorf("%s: %v", path, got.header)
+			}
+		}
+		if got := e.want(206, "GET", "/dyno-sizes", "", "Range: name ..; max=1"); got.text("0.name") != "Basic" {
+			t.Errorf("%s", got.body)
+		}
 	})
 
 	e.run("buildpacks are replaced", func(t *testing.T, e *env) {
@@ -223,7 +287,13 @@ func TestAppsAndWhatBelongsToThem(t *testing.T) {
 		if e.want(200, "GET", path, "").size() != 2 {
 			t.Error("a refused change was applied")
 		}
-		e.want(200, "PUT", path, `{"updates":[]}`)
+		e.want(422, "PUT", path, `{}`) // cleared by mistake
+		if e.want(200, "GET", path, "").size() != 2 {
+			t.Error("a refused change was applied")
+		}
+		if e.want(200, "PUT", path, `{"updates":[]}`).size() != 0 {
+			t.Error("not cleared")
+		}
 	})
 
 	e.run("domains are added and removed", func(t *testing.T, e *env) {
@@ -238,6 +308,7 @@ func TestAppsAndWhatBelongsToThem(t *testing.T) {
 		e.want(422, "POST", "/apps/slugs/domains", `{"hostname":"x.127.0.0.1"}`)
 		e.want(422, "POST", "/apps/slugs/domains", `{"hostname":"no spaces.com"}`)
 		e.want(200, "GET", "/apps/slugs/domains/www.example.com", "")
+		e.want(200, "PATCH", "/apps/slugs/domains/www.example.com", `{"sni_endpoint":null}`)
 		e.want(200, "DELETE", "/apps/slugs/domains/www.example.com", "")
 		e.want(404, "DELETE", "/apps/slugs/domains/www.example.com", "")
 		e.want(422, "DELETE", "/apps/slugs/domains/slugs.127.0.0.1", "")
@@ -276,6 +347,9 @@ func TestOnlyWhoMayGetsIn(t *testing.T) {
 				t.Errorf("%s", got.body)
 			}
 		}
+		if got := e.want(401, "GET", "/account", "", "Authorization: "); !strings.Contains(got.text("message"), "Bearer") {
+			t.Errorf("%s", got.body)
+		}
 		made := e.want(201, "POST", "/oauth/authorizations", `{"scope":["global"],"description":"CLI","expires_in":3600}`, basic("ANN@example.com:"+testPassword))
 		if !strings.HasPrefix(made.text("access_token.token"), "HRKU-") {
 			t.Errorf("%s", made.body)
@@ -294,6 +368,11 @@ func TestOnlyWhoMayGetsIn(t *testing.T) {
 		if list := e.want(200, "GET", "/oauth/authorizations", ""); strings.Contains(string(list.body), first) {
 			t.Error("the list shows another token")
 		}
+		if got := e.want(200, "PATCH", path, `{"description":"CI","client":{}}`).text("description"); got != "CI" {
+			t.Error(got)
+		}
+		e.want(422, "PATCH", path, `{"client":{}}`)
+		e.want(404, "PATCH", "/oauth/authorizations/01234567-89ab-4def-8123-456789abcdef", `{"description":"x","client":{}}`)
 		second := e.want(200, "POST", path+"/actions/regenerate-tokens", "").text("access_token.token")
 		e.want(401, "GET", "/account", "", "Authorization: Bearer "+first)
 		e.want(200, "GET", "/apps", "", "Authorization: Bearer "+second)
@@ -360,6 +439,7 @@ func TestOnlyWhoMayGetsIn(t *testing.T) {
 			t.Errorf("%s", made.body)
 		}
 		e.want(200, "GET", "/account/keys", "")
+		e.want(200, "GET", "/account/keys/"+made.text("id"), "")
 		e.want(200, "GET", "/account/keys/"+made.text("fingerprint"), "")
 		dora := e.as("dora@example.com")
 		dora.want(422, "POST", "/account/keys", `{"public_key":"`+key+`"}`)
@@ -372,6 +452,9 @@ func TestOnlyWhoMayGetsIn(t *testing.T) {
 	e.run("a new password ends the other tokens", func(t *testing.T, e *env) {
 		eve := e.as("eve@example.com")
 		other := eve.want(201, "POST", "/oauth/authorizations", `{"scope":["global"]}`).text("access_token.token")
+		if got := eve.want(403, "PATCH", "/account", `{"new_password":"battery staple"}`); !strings.Contains(got.text("message"), "current password") {
+			t.Errorf("%s", got.body)
+		}
 		eve.want(403, "PATCH", "/account", `{"password":"wrong","new_password":"battery staple"}`)
 		eve.want(422, "PATCH", "/account", `{"password":"correct horse","new_password":"short"}`)
 		eve.want(200, "PATCH", "/account", `{"password":"correct horse","new_password":"battery staple"}`)
@@ -438,6 +521,18 @@ func TestTheProtocolIsHerokus(t *testing.T) {
 		}
 		e.want(200, "PATCH", "/apps/app-1", `{"maintenance":true}`)
 		e.want(200, "GET", "/apps/app-1", "", "If-None-Match: "+got.header.Get("ETag"))
+		e.want(304, "HEAD", "/apps/app-1", "", "If-None-Match: "+e.want(200, "GET", "/apps/app-1", "").header.Get("ETag"))
+	})
+
+	e.run("slashes too many do no harm", func(t *testing.T, e *env) {
+		for _, path := range []string{"//apps/app-1", "/apps/app-1/", "/apps//app-1", "/apps/./app-1"} {
+			if got := e.want(200, "GET", path, "").text("name"); got != "app-1" {
+				t.Errorf("%s: %s", path, got)
+			}
+		}
+		e.want(404, "GET", "/apps/%2E%2E/app-1", "")
+		e.want(404, "GET", "/apps/%2Fapp-1", "")
+		e.want(201, "POST", "//apps/", `{"name":"with-slashes"}`)
 	})
 
 	e.run("request IDs and the rate limit", func(t *testing.T, e *env) {
@@ -452,12 +547,15 @@ func TestTheProtocolIsHerokus(t *testing.T) {
 	})
 
 	e.run("wrong types are named", func(t *testing.T, e *env) {
-		for body, field := range map[string]string{`{"name":1}`: "name", `{"region":[]}`: "", `[]`: ""} {
+		for body, field := range map[string]string{`{"name":1}`: "name", `{"region":[]}`: "region", `{"stack":7}`: "stack", `[]`: "body"} {
 			if got := e.want(422, "POST", "/apps", body); !strings.Contains(got.text("message"), field) {
 				t.Errorf("%s: %s", body, got.body)
 			}
 		}
 		e.want(400, "POST", "/apps", `{"name":`)
+		if got := e.want(400, "POST", "/apps", `name=x`, "Content-Type: application/x-www-form-urlencoded"); !strings.Contains(got.text("message"), "not a form") {
+			t.Errorf("%s", got.body)
+		}
 		e.want(201, "POST", "/apps", `{"name":"unknown-fields","whatever":{"x":1}}`)
 	})
 

@@ -81,6 +81,7 @@ func appRef(a hoist.App) named { return named{a.ID, a.Name} }
 func (s *Server) appRoutes(on func(string, handler), onApp func(string, string, appHandler)) {
 	on("POST /apps", s.appCreate)
 	on("GET /apps", s.appList)
+	on("POST /filters/apps", s.appFilter)
 	on("GET /users/{user}/apps", func(c *call) (any, error) {
 		if err := c.self(); err != nil {
 			return nil, err
@@ -157,6 +158,30 @@ func (s *Server) appList(c *call) (any, error) {
 		sortKey[hoist.App]{"id", func(a hoist.App) string { return a.ID }},
 		sortKey[hoist.App]{"created_at", func(a hoist.App) string { return sortableTime(a.CreatedAt) }},
 		sortKey[hoist.App]{"updated_at", func(a hoist.App) string { return sortableTime(a.UpdatedAt) }})
+}
+
+// appFilter lists the apps among some, by ID or name, on which the account may
+// work.
+func (s *Server) appFilter(c *call) (any, error) {
+	var in struct {
+		In struct {
+			ID []string `json:"id"`
+		} `json:"in"`
+	}
+	if err := c.decode(&in); err != nil {
+		return nil, err
+	}
+	list, err := s.DB.Apps(c.Context(), c.account.ID)
+	if err != nil {
+		return nil, err
+	}
+	shown := []any{}
+	for _, a := range list {
+		if slices.Contains(in.In.ID, a.ID) || slices.Contains(in.In.ID, a.Name) {
+			shown = append(shown, s.showApp(a))
+		}
+	}
+	return shown, nil
 }
 
 func (s *Server) appUpdate(c *call, a hoist.App) (any, error) {

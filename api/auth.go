@@ -44,7 +44,8 @@ func NewToken() string { return "HRKU-" + hoist.NewSecret() }
 func (s *Server) authenticate(r *http.Request) (*call, error) {
 	user, secret := credentials(r.Header.Get("Authorization"))
 	if secret == "" {
-		return nil, hoist.ErrUnauthorized
+		return nil, &hoist.Error{ID: hoist.ErrUnauthorized.ID, Status: http.StatusUnauthorized,
+			Message: "There were no credentials in your `Authorization` header. Try `Authorization: Bearer TOKEN` or `Authorization: Basic` with an e-mail address and a token."}
 	}
 	account, auth, err := s.DB.Authenticate(r.Context(), HashToken(secret))
 	if err == nil {

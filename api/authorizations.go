@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -15,6 +16,7 @@ type authorizationDB interface {
 	Authorizations(ctx context.Context, accountID hoist.ID) ([]hoist.Authorization, error)
 	Authorization(ctx context.Context, accountID, id hoist.ID) (hoist.Authorization, error)
 	DeleteAuthorization(ctx context.Context, accountID, id hoist.ID) (hoist.Authorization, error)
+	DescribeAuthorization(ctx context.Context, accountID, id hoist.ID, description string) (hoist.Authorization, error)
 	RegenerateAuthorization(ctx context.Context, accountID, id hoist.ID, tokenHash []byte) (hoist.Authorization, error)
 }
 
@@ -57,7 +59,7 @@ func (c *call) showAuthorization(t hoist.Authorization, token string) any {
 		CreatedAt:   timestamp(t.CreatedAt), Description: t.Description, ID: t.ID, Scope: t.Scope, UpdatedAt: timestamp(t.UpdatedAt),
 	}
 	if t.ExpiresAt != nil {
-		left := max(int64(time.Until(*t.ExpiresAt).Seconds()), 0)
+		left := max(int64(math.Ceil(time.Until(*t.ExpiresAt).Seconds())), 0)
 		v.AccessToken.ExpiresIn = &left
 	}
 	v.User.userRef = userRef{c.account.ID, c.account.Email}
@@ -76,13 +78,13 @@ func (s *Server) authorizationRoutes(on func(string, handler)) {
 		t, err := s.DB.DeleteAuthorization(c.Context(), c.account.ID, c.authorizationID())
 		return c.showAuthorization(t, ""), err
 	})
+	on("PATCH /oauth/authorizations/{id}", s.authorizationUpdate)
 	on("POST /oauth/authorizations/{id}/actions/regenerate-tokens", func(c *call) (any, error) {
 		token := NewToken()
 		t, err := s.DB.RegenerateAuthorization(c.Context(), c.account.ID, c.authorizationID(), HashToken(token))
 		return c.showAuthorization(t, token), err
 	})
 	on("DELETE /oauth/sessions/{id}", s.logout)
-	on("GET /oauth/clients", emptyList)
 }
 
 // authorizationID is the one in the path; "~" is the one of the request.
@@ -110,8 +112,8 @@ func (s *Server) authorizationCreate(c *call) (any, error) {
 			return nil, hoist.Invalid("scope: %.40q is not a scope; there are %s.", scope, strings.Join(scopes, ", "))
 		}
 	}
-	if len(in.Description) > 1000 {
-		return nil, hoist.Invalid("description is too long (maximum is 1,000 characters).")
+	if err := checkDescription(in.Description); err != nil {
+		return nil, err
 	}
 	t := hoist.Authorization{ID: hoist.NewID(), AccountID: c.account.ID, Description: in.Description, Scope: in.Scope}
 	if in.ExpiresIn != nil {
@@ -148,6 +150,32 @@ func (s *Server) authorizationList(c *call) (any, error) {
 		return c.showAuthorization(t, "")
 	}
 	return page(c, list, show, sortKey[hoist.Authorization]{"id", func(t hoist.Authorization) string { return t.ID }})
+}
+
+func checkDescription(text string) error {
+	if len(text) > 1000 {
+		return hoist.Invalid("description is too long (maximum is 1,000 characters).")
+	}
+	return nil
+}
+
+// authorizationUpdate describes a token otherwise. The client that the schema
+// wants with it is one of OAuth, of which there are none.
+func (s *Server) authorizationUpdate(c *call) (any, error) {
+	var in struct {
+		Description *string `json:"description"`
+	}
+	if err := c.decode(&in); err != nil {
+		return nil, err
+	}
+	if in.Description == nil {
+		return nil, hoist.Invalid("description: say what the authorization is for; nothing else of it can be changed.")
+	}
+	if err := checkDescription(*in.Description); err != nil {
+		return nil, err
+	}
+	t, err := s.DB.DescribeAuthorization(c.Context(), c.account.ID, c.authorizationID(), *in.Description)
+	return c.showAuthorization(t, ""), err
 }
 
 // logout revokes the token that the request bears.

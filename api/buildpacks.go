@@ -54,6 +54,9 @@ func (s *Server) buildpackUpdate(c *call, a hoist.App) (any, error) {
 	if err := c.decode(&in); err != nil {
 		return nil, err
 	}
+	if in.Updates == nil { // an empty list clears
+		return nil, hoist.Invalid("updates: say which buildpacks the app shall have, such as {\"updates\": [{\"buildpack\": \"hoist/go\"}]}.")
+	}
 	var chosen []string
 	for _, u := range in.Updates {
 		chosen = append(chosen, u.Buildpack)

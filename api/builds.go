@@ -15,7 +15,7 @@ type buildDB interface {
 	Builds(ctx context.Context, appID hoist.ID) ([]hoist.Build, error)
 	Build(ctx context.Context, appID, id hoist.ID) (hoist.Build, error)
 	CancelBuild(ctx context.Context, appID, id hoist.ID) (hoist.Build, error)
-	BuildOutput(ctx context.Context, id hoist.ID) (hoist.BuildState, string, error)
+	BuildOutput(ctx context.Context, id hoist.ID) (state hoist.BuildState, output, reason string, err error)
 }
 
 // openBuildsMost is how many builds of an app may wait at a time.
@@ -193,7 +193,7 @@ func (s *Server) buildResult(c *call, a hoist.App) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	_, output, err := s.DB.BuildOutput(c.Context(), b.ID)
+	_, output, _, err := s.DB.BuildOutput(c.Context(), b.ID)
 	if err != nil {
 		return nil, err
 	}

@@ -45,7 +45,11 @@ func (c *call) decode(v any) error {
 	case err != nil:
 		return badRequest("The request's body ended early.")
 	}
-	return decodeJSON(body, v)
+	err = decodeJSON(body, v)
+	if e, ok := hoist.AsError(err); ok && e.Status == http.StatusBadRequest && strings.HasPrefix(c.Header.Get("Content-Type"), "application/x-www-form-urlencoded") {
+		return badRequest("The request's body must be JSON, not a form, such as {\"name\": \"my-app\"} with Content-Type: application/json.")
+	}
+	return err
 }
 
 func decodeJSON(body []byte, v any) error {

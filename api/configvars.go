@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"encoding/json"
 	"slices"
 	"strings"
 
@@ -26,7 +27,7 @@ func (s *Server) configRoutes(onApp func(string, string, appHandler)) {
 }
 
 func (s *Server) configUpdate(c *call, a hoist.App) (any, error) {
-	var changes map[string]*string
+	var changes configChanges
 	if err := c.decode(&changes); err != nil {
 		return nil, err
 	}
@@ -42,9 +43,29 @@ func (s *Server) configUpdate(c *call, a hoist.App) (any, error) {
 	return vars, nil
 }
 
+// configChanges are new values by name; nil unsets.
+type configChanges map[string]*string
+
+// UnmarshalJSON implements json.Unmarshaler. Its errors name the config var.
+func (c *configChanges) UnmarshalJSON(text []byte) error {
+	var raw map[string]json.RawMessage
+	if err := json.Unmarshal(text, &raw); err != nil {
+		return err
+	}
+	*c = configChanges{}
+	for name, value := range raw {
+		var v *string
+		if err := json.Unmarshal(value, &v); err != nil {
+			return hoist.Invalid("Config var %.60q: the value must be a string, or null to remove it.", name)
+		}
+		(*c)[name] = v
+	}
+	return nil
+}
+
 // changeConfig sets vars, or unsets those whose value is nil, and says what it
 // did: "Config add KEY", "Config remove KEY", or nothing.
-func changeConfig(vars hoist.ConfigVars, changes map[string]*string) (string, error) {
+func changeConfig(vars hoist.ConfigVars, changes configChanges) (string, error) {
 	var added, removed []string
 	for name, value := range changes {
 		old, had := vars[name]

@@ -96,6 +96,9 @@ type scaling struct {
 }
 
 func (u scaling) apply(list []hoist.ProcessType) error {
+	if u.Type+u.Process == "" {
+		return hoist.Invalid("type: say which process type to change.")
+	}
 	p, err := findProcessType(list, string(u.Type+u.Process))
 	if err != nil {
 		return err

@@ -2,10 +2,9 @@ package api
 
 import (
 	"encoding/json"
+	"reflect"
 	"slices"
 	"time"
-
-	"github.com/hoist-sh/hoist"
 )
 
 // identity is an ID or a name in a request; clients also send it as an object
@@ -34,7 +33,14 @@ func (i *identity) UnmarshalJSON(text []byte) error {
 		}
 		return nil
 	}
-	return hoist.Invalid("%.40s is neither a name nor an ID.", text)
+	kind := "number"
+	switch text[0] {
+	case '[':
+		kind = "array"
+	case 't', 'f':
+		kind = "bool"
+	}
+	return &json.UnmarshalTypeError{Value: kind, Type: reflect.TypeFor[string]()} // encoding/json adds the field
 }
 
 // is reports whether the identity is one of those.

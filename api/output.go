@@ -34,7 +34,7 @@ func (s *Server) buildOutput(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, r, hoist.NotFound("build"))
 		return
 	}
-	state, output, err := s.DB.BuildOutput(r.Context(), id)
+	state, output, _, err := s.DB.BuildOutput(r.Context(), id)
 	if err != nil {
 		s.fail(w, r, err)
 		return
@@ -86,12 +86,15 @@ func (s *Server) relay(ctx context.Context, id hoist.ID, write func(text string)
 				return
 			}
 		case <-resync.C:
-			state, output, err := s.DB.BuildOutput(ctx, id)
+			state, output, reason, err := s.DB.BuildOutput(ctx, id)
 			if err != nil || !state.Done() {
 				continue
 			}
-			if written < len(output) {
+			switch {
+			case written < len(output):
 				write(output[written:])
+			case state == hoist.BuildCanceled && reason != "": // by git, which writes no streams
+				write("\n" + banged(reason))
 			}
 			return
 		}

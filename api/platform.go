@@ -49,10 +49,16 @@ type sizeJSON struct {
 	PrivateSpaceOnly bool      `json:"private_space_only"`
 }
 
+func shownAsIs[T any](v T) any { return v }
+
 // platformRoutes serve what is the same for all: stack, region, dyno sizes.
 func (s *Server) platformRoutes(on func(string, handler), onApp func(string, string, appHandler)) {
 	stack := stackJSON{epoch, true, constantID("stack", s.Stack), s.Stack, "public", epoch}
-	stacks := func(c *call) (any, error) { return []stackJSON{stack}, nil }
+	stacks := func(c *call) (any, error) {
+		return page(c, []stackJSON{stack}, shownAsIs,
+			sortKey[stackJSON]{"name", func(v stackJSON) string { return v.Name }},
+			sortKey[stackJSON]{"id", func(v stackJSON) string { return v.ID }})
+	}
 	on("GET /stacks", stacks)
 	on("GET /stacks/{stack}", func(c *call) (any, error) {
 		if name := c.PathValue("stack"); name != stack.Name && name != stack.ID {
@@ -67,7 +73,11 @@ func (s *Server) platformRoutes(on func(string, handler), onApp func(string, str
 		Locale: "Here", Name: region, UpdatedAt: epoch,
 	}
 	here.Provider.Name, here.Provider.Region = "hoist", region
-	on("GET /regions", func(*call) (any, error) { return []regionJSON{here}, nil })
+	on("GET /regions", func(c *call) (any, error) {
+		return page(c, []regionJSON{here}, shownAsIs,
+			sortKey[regionJSON]{"name", func(v regionJSON) string { return v.Name }},
+			sortKey[regionJSON]{"id", func(v regionJSON) string { return v.ID }})
+	})
 	on("GET /regions/{region}", func(c *call) (any, error) {
 		if name := c.PathValue("region"); name != here.Name && name != here.ID {
 			return nil, hoist.NotFound("region")
@@ -83,8 +93,13 @@ func (s *Server) platformRoutes(on func(string, handler), onApp func(string, str
 			PreciseDynoUnits: float64(size.CPUShare) / 100,
 		})
 	}
-	on("GET /dyno-sizes", func(*call) (any, error) { return sizes, nil })
-	onApp("GET", "/available-dyno-sizes", func(*call, hoist.App) (any, error) { return sizes, nil })
+	list := func(c *call) (any, error) {
+		return page(c, sizes, shownAsIs,
+			sortKey[sizeJSON]{"name", func(v sizeJSON) string { return v.Name }},
+			sortKey[sizeJSON]{"id", func(v sizeJSON) string { return v.ID }})
+	}
+	on("GET /dyno-sizes", list)
+	onApp("GET", "/available-dyno-sizes", func(c *call, _ hoist.App) (any, error) { return list(c) })
 	on("GET /dyno-sizes/{size}", func(c *call) (any, error) {
 		known, err := sizeNamed(c.PathValue("size"))
 		i := slices.IndexFunc(sizes, func(v sizeJSON) bool { return v.Name == known.Name })

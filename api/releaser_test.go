@@ -202,6 +202,18 @@ func TestABuildBecomesARelease(t *testing.T) {
 		_ = id
 	})
 
+	e.run("why a build ended whose push was interrupted is in its output", func(t *testing.T, e *env) {
+		e.app("interrupted")
+		b := e.want(201, "POST", "/apps/interrupted/builds", `{"source_blob":{"url":"https://example.com/x.tgz"}}`)
+		e.say(b.text("id"), "one\n")
+		if err := e.db.CancelPushedBuild(context.Background(), b.text("id"), "The push was interrupted."); err != nil {
+			t.Fatal(err)
+		}
+		if got := e.output(b); got != "one\n\n !     The push was interrupted.\n" {
+			t.Errorf("%q", got)
+		}
+	})
+
 	e.run("several API processes make each release once", func(t *testing.T, e *env) {
 		e.process()
 		e.process()

@@ -34,7 +34,7 @@ func (s *Server) respond(w http.ResponseWriter, r *http.Request, v any, err erro
 	for name, values := range answer.header {
 		w.Header()[name] = values
 	}
-	if r.Method == http.MethodGet {
+	if r.Method == http.MethodGet || r.Method == http.MethodHead {
 		sum := sha256.Sum256(body)
 		tag := `"` + hex.EncodeToString(sum[:16]) + `"`
 		w.Header().Set("ETag", tag)

@@ -3,6 +3,8 @@ package api
 import (
 	"fmt"
 	"net/http"
+	"net/url"
+	"path"
 	"runtime/debug"
 	"strconv"
 	"strings"
@@ -91,12 +93,22 @@ func (s *Server) common(next http.Handler) http.Handler {
 			s.fail(w, r, badRequest("The path is not text."))
 			return
 		}
+		tidyPath(r.URL)
 		if err := acceptVersion(r.Header.Get("Accept")); err != nil {
 			s.fail(w, r, err)
 			return
 		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+// tidyPath drops what clients put into paths by mistake, as by a host that ends
+// in a slash: ServeMux would send them elsewhere, in HTML.
+func tidyPath(u *url.URL) {
+	tidy := path.Clean("/" + u.EscapedPath())
+	if plain, err := url.PathUnescape(tidy); err == nil {
+		u.Path, u.RawPath = plain, tidy
+	}
 }
 
 // authenticated lets requests through that bear a token, at a bounded rate.

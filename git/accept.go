@@ -64,10 +64,25 @@ func (p *pushing) accept(ctx context.Context, updates []hoist.RefUpdate) error {
 			return refusal(e.Message)
 		}
 		if err == nil {
-			p.say("Pushed to non-main branch, skipping build.\n")
+			p.say(undeployed(updates))
 		}
 	}
 	return err
+}
+
+// undeployed is what to say of updates none of which deploys.
+func undeployed(updates []hoist.RefUpdate) string {
+	said := ""
+	for _, u := range updates {
+		switch branch, ok := strings.CutPrefix(u.Name, "refs/heads/"); {
+		case u.Deletes():
+		case ok:
+			return "Pushed to non-main branch, skipping build. To deploy it: git push hoist " + branch + ":main\n"
+		default:
+			said = "Stored, skipping build: only the branches main and master deploy.\n"
+		}
+	}
+	return said
 }
 
 // firstOf is the first of joined errors.

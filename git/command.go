@@ -47,9 +47,9 @@ func parseCommand(line string) (service, string, error) {
 }
 
 // appName returns the app that a repository's path means: "app.git",
-// "/app.git" or "app"; ok is false if it can mean none.
+// "/app.git", "app.git/" or "app"; ok is false if it can mean none.
 func appName(path string) (name string, ok bool) {
-	name = strings.TrimSuffix(strings.TrimPrefix(path, "/"), ".git")
+	name = strings.TrimSuffix(strings.TrimSuffix(strings.TrimPrefix(path, "/"), "/"), ".git")
 	return name, hoist.AppName.MatchString(name)
 }
 

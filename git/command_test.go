@@ -15,7 +15,9 @@ func TestCommandLineNamesAServiceAndAnAppOrNothing(t *testing.T) {
 		"git-receive-pack 'shop'":         "receive-pack shop",
 		"git receive-pack '/shop.git'":    "receive-pack shop",
 		"git-receive-pack shop.git":       "receive-pack shop",
+		"git-receive-pack '/shop.git/'":   "receive-pack shop",
 		"git-upload-pack 'shop.git":       "",
+		"git-upload-pack 'shop/x'":        "",
 		"git-upload-pack 'a'\\''b.git'":   "",
 		"git-upload-pack 'shop.git'; ls":  "",
 		"git-upload-pack '../shop.git'":   "",
@@ -122,6 +124,7 @@ func TestUpdatesThatGitWouldRefuseTooLateAreRefused(t *testing.T) {
 		{"another push", []hoist.RefUpdate{{Name: refMain, Old: zero, New: b}}},
 		{"twice", []hoist.RefUpdate{{Name: "refs/tags/v", Old: zero, New: b}, {Name: "refs/tags/v", Old: zero, New: a}}},
 		{"cannot be deleted", []hoist.RefUpdate{{Name: refMain, Old: a, New: zero}}},
+		{"", []hoist.RefUpdate{{Name: refMain, Old: a, New: zero}, {Name: refMaster, Old: zero, New: a}}},
 		{"not a name", []hoist.RefUpdate{{Name: "HEAD", Old: zero, New: a}}},
 	} {
 		err := checkUpdates(refs, c.updates)

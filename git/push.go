@@ -47,6 +47,7 @@ func (s *session) push(ctx context.Context, m *mirror) error {
 		"receive.unpackLimit=1",
 		"receive.autogc=false",
 		"receive.keepAlive=5",
+		"receive.denyDeleteCurrent=ignore", // we know better (checkUpdates)
 		"receive.maxInputSize=" + strconv.FormatInt(s.PushLimit, 10),
 		"transfer.fsckObjects=true",
 	}

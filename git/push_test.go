@@ -87,14 +87,19 @@ func TestOtherBranchesAndTagsAreStoredWithoutABuild(t *testing.T) {
 	app, dir := ann.app("shop"), ann.work()
 	url := s.sshURL("shop")
 	out := ann.git(dir, "push", url, "main:topic")
-	if !strings.Contains(out, "Pushed to non-main branch, skipping build.") || len(w.states(app)) != 0 {
+	if !strings.Contains(out, "Pushed to non-main branch, skipping build. To deploy it: git push hoist topic:main") || len(w.states(app)) != 0 {
 		t.Error(out, w.states(app))
 	}
 	ann.git(dir, "tag", "-a", "v1", "-m", "one")
-	ann.git(dir, "push", url, "v1", "main:x/y")
+	if out := ann.git(dir, "push", url, "v1"); !strings.Contains(out, "Stored, skipping build") {
+		t.Error(out)
+	}
+	ann.git(dir, "push", url, "main:x/y")
 	ann.fails("cannot both exist", dir, "push", url, "main:refs/heads/x")
 	ann.fails("a branch has to be a commit", dir, "push", url, "v1:refs/heads/tagged")
-	ann.git(dir, "push", url, ":x/y")
+	if out := ann.git(dir, "push", url, ":x/y"); strings.Contains(out, "skipping") {
+		t.Error(out)
+	}
 	ann.git(dir, "push", url, "main:x")
 
 	t.Run("main and master both deploy", func(t *testing.T) {
@@ -115,7 +120,13 @@ func TestOtherBranchesAndTagsAreStoredWithoutABuild(t *testing.T) {
 		ann.git(dir, "branch", "other")
 		ann.commit(dir, "ok differ again")
 		ann.fails("main and master are different commits", dir, "push", url, "main", "other:master")
+		ann.fails("main cannot be deleted", dir, "push", url, ":main", ":master")
+		ann.git(dir, "push", url, ":master") // what it is for is main's now
+		if head := ann.git(dir, "ls-remote", "--symref", url, "HEAD"); !strings.Contains(head, "ref: refs/heads/main") {
+			t.Error(head)
+		}
 		ann.fails("main cannot be deleted", dir, "push", url, ":main")
+		ann.git(dir, "push", url, "other:master")
 	})
 	refs := w.refs(app)
 	for _, name := range []string{"refs/heads/topic", "refs/heads/x", "refs/tags/v1", "refs/heads/main", "refs/heads/master"} {

@@ -75,8 +75,6 @@ func checkUpdates(refs map[string]string, updates []hoist.RefUpdate) error {
 			return refuse("%q is not a name for a branch or tag.", u.Name)
 		case seen[u.Name]:
 			return refuse("%s is pushed twice.", short(u.Name))
-		case u.Deletes() && deploys(u.Name):
-			return refuse("%s cannot be deleted: it is what the app runs. Push another commit to it instead.", short(u.Name))
 		case now != u.Old:
 			return refuse("%s was moved by another push meanwhile. Run git fetch, then push again.", short(u.Name))
 		}
@@ -85,6 +83,11 @@ func checkUpdates(refs map[string]string, updates []hoist.RefUpdate) error {
 			delete(after, u.Name)
 		} else {
 			after[u.Name] = u.New
+		}
+	}
+	for _, u := range updates {
+		if u.Deletes() && deploys(u.Name) && after[refMain] == "" && after[refMaster] == "" {
+			return refuse("%s cannot be deleted: it is what the app runs. Push another commit to it instead.", short(u.Name))
 		}
 	}
 	if len(after) > refLimit {
@@ -107,7 +110,7 @@ func checkUpdates(refs map[string]string, updates []hoist.RefUpdate) error {
 func deployOf(updates []hoist.RefUpdate) (*hoist.RefUpdate, error) {
 	var deploy *hoist.RefUpdate
 	for i, u := range updates {
-		if !deploys(u.Name) {
+		if !deploys(u.Name) || u.Deletes() {
 			continue
 		}
 		if deploy != nil && deploy.New != u.New {

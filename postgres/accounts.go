@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"strings"
 
 	"github.com/hoist-sh/hoist"
 	"github.com/jackc/pgx/v5"
@@ -46,4 +47,46 @@ func (db *DB) UpdateAccount(ctx context.Context, a hoist.Account) (hoist.Account
 		UPDATE accounts SET email = $2, name = $3, password_hash = $4, updated_at = now() WHERE id = $1
 		RETURNING `+accountColumns, a.ID, a.Email, a.Name, a.PasswordHash))
 	return updated, emailTaken(found(err, "user"), a.Email)
+}
+
+// DeleteAccount deletes an account with its keys, tokens and collaborations. It
+// must own no apps. What it did on apps of others is still shown: then its row
+// stays, as nobody's.
+func (db *DB) DeleteAccount(ctx context.Context, id hoist.ID) error {
+	return db.tx(ctx, func(tx pgx.Tx) error {
+		// Who makes an app for the account waits for this lock.
+		if err := found(tx.QueryRow(ctx, `SELECT id FROM accounts WHERE id = $1 FOR UPDATE`, id).Scan(&id), "user"); err != nil {
+			return err
+		}
+		var owned []string
+		err := tx.QueryRow(ctx, `SELECT coalesce(array_agg(name ORDER BY name), '{}') FROM apps WHERE owner_id = $1`, id).Scan(&owned)
+		if err != nil {
+			return err
+		}
+		if len(owned) > 0 {
+			return hoist.Invalid("The account owns %d apps (%s). Destroy them first.", len(owned), listOf(owned, 5))
+		}
+		for _, table := range []string{"keys", "authorizations", "collaborators"} {
+			if _, err := tx.Exec(ctx, `DELETE FROM `+table+` WHERE account_id = $1`, id); err != nil {
+				return err
+			}
+		}
+		tag, err := tx.Exec(ctx, `
+			DELETE FROM accounts WHERE id = $1
+				AND NOT EXISTS (SELECT FROM releases WHERE account_id = $1) AND NOT EXISTS (SELECT FROM builds WHERE account_id = $1)`, id)
+		if err != nil || tag.RowsAffected() > 0 {
+			return err
+		}
+		_, err = tx.Exec(ctx, `
+			UPDATE accounts SET email = id || '@deleted.invalid', name = '', password_hash = '', updated_at = now() WHERE id = $1`, id)
+		return err
+	})
+}
+
+// listOf is the first n of names, separated by commas.
+func listOf(names []string, n int) string {
+	if len(names) > n {
+		names = append(names[:n:n], "…")
+	}
+	return strings.Join(names, ", ")
 }

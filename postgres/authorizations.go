@@ -70,6 +70,17 @@ func (db *DB) DeleteAuthorization(ctx context.Context, accountID, id hoist.ID) (
 	return t, found(err, "authorization")
 }
 
+// DescribeAuthorization changes what a token is said to be for.
+func (db *DB) DescribeAuthorization(ctx context.Context, accountID, id hoist.ID, description string) (hoist.Authorization, error) {
+	if !isID(id) {
+		return hoist.Authorization{}, hoist.NotFound("authorization")
+	}
+	t, err := scanAuthorization(db.Pool.QueryRow(ctx, `
+		UPDATE authorizations t SET description = $3, updated_at = now()
+		WHERE account_id = $1 AND id = $2 RETURNING `+authorizationColumns, accountID, id, description))
+	return t, found(err, "authorization")
+}
+
 // RegenerateAuthorization replaces a token: the old one is worth nothing from
 // now on.
 func (db *DB) RegenerateAuthorization(ctx context.Context, accountID, id hoist.ID, tokenHash []byte) (hoist.Authorization, error) {

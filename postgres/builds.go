@@ -58,12 +58,10 @@ func (db *DB) Build(ctx context.Context, appID, id hoist.ID) (hoist.Build, error
 }
 
 // BuildOutput returns the state of a build and, when it has ended, what it
-// said.
-func (db *DB) BuildOutput(ctx context.Context, id hoist.ID) (hoist.BuildState, string, error) {
-	var state hoist.BuildState
-	var output string
-	err := db.Pool.QueryRow(ctx, `SELECT state, output FROM builds WHERE id = $1`, id).Scan(&state, &output)
-	return state, output, found(err, "build")
+// said and why it failed.
+func (db *DB) BuildOutput(ctx context.Context, id hoist.ID) (state hoist.BuildState, output, reason string, err error) {
+	err = db.Pool.QueryRow(ctx, `SELECT state, output, error FROM builds WHERE id = $1`, id).Scan(&state, &output, &reason)
+	return state, output, reason, found(err, "build")
 }
 
 // CancelBuild ends a build that has not made its release yet; one that has
