@@ -156,7 +156,7 @@ func (s *supervisor) boot(ctx context.Context) {
 	defer cancel()
 	limit := time.NewTimer(time.Until(s.proc.since.Add(s.r.cfg.BootTimeout)))
 	defer limit.Stop()
-	for pause := 20 * time.Millisecond; ; pause = min(2*pause, 250*time.Millisecond) {
+	for began := time.Now(); ; {
 		if listens(wanted, addr) {
 			s.dyno.Address = addr
 			s.up(ctx)
@@ -175,7 +175,8 @@ func (s *supervisor) boot(ctx context.Context) {
 			s.kill(ctx)
 			s.crashed(ctx, "R10 (Boot timeout)")
 			return
-		case <-time.After(pause):
+		// Seen a tenth of the time later that it took, at most.
+		case <-time.After(min(max(time.Since(began)/10, 5*time.Millisecond), 250*time.Millisecond)):
 		}
 	}
 }
