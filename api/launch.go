@@ -98,11 +98,25 @@ func (s *Server) notDeployed(ctx context.Context, b hoist.Build, r hoist.Release
 		name = a.Name
 	}
 	text := fmt.Sprintf(" failed, v%d\n !     v%d is released, but does not serve: %s.\n", r.Version, r.Version, trouble)
-	if earlier := s.earlier(ctx, r); earlier > 0 {
-		text += fmt.Sprintf(" !     The dynos of the release before, v%d, go on serving until those of v%d answer.\n", earlier, r.Version)
+	if serving := s.serving(ctx, r); serving > 0 {
+		text += fmt.Sprintf(" !     The dynos of the release before, v%d, go on serving until those of v%d answer.\n", serving, r.Version)
+	}
+	if s.earlier(ctx, r) > 0 {
 		text += " !     Go back for good:  hoist rollback -a " + name + "\n"
 	}
 	return text + " !     See why:           hoist logs -a " + name + "\n"
+}
+
+// serving is the version of an earlier release whose web dynos are up; 0 if there is none.
+func (s *Server) serving(ctx context.Context, r hoist.Release) int {
+	dynos, err := s.DB.Dynos(ctx, r.AppID)
+	version := 0
+	for _, d := range dynos {
+		if err == nil && d.Type == "web" && d.State == hoist.DynoUp && d.Version < r.Version {
+			version = max(version, d.Version)
+		}
+	}
+	return version
 }
 
 // earlier is the version of the latest release with a slug before r; 0 if

@@ -150,6 +150,13 @@ func TestABuildBecomesARelease(t *testing.T) {
 		if b.text("status") != "succeeded" {
 			t.Errorf("%s", b.body)
 		}
+		// One that never served does not go on.
+		e.exec(`UPDATE dynos SET state = 'crashed' WHERE app_id = $1`, id)
+		_, output = e.ended("crashing", e.built(id, web, nil, commit))
+		contains(t, output, " failed, v4\n", "hoist rollback -a crashing")
+		if strings.Contains(output, "go on serving") {
+			t.Error(output)
+		}
 	})
 
 	e.run("dynos that never come are not waited for without end", func(t *testing.T, e *env) {

@@ -34,7 +34,7 @@ var etcFixed = map[string]string{
 // makeEtc makes the directory etc of a dyno from that of a stack.
 func makeEtc(from, etc string) error {
 	// apt complains without these. What the host has in them, such as a proxy's password, is not for dynos.
-	for _, dir := range []string{"apt/apt.conf.d", "apt/preferences.d"} {
+	for _, dir := range []string{"apt/apt.conf.d", "apt/preferences.d", "apt/sources.list.d"} {
 		if err := os.MkdirAll(filepath.Join(etc, dir), 0o755); err != nil {
 			return err
 		}
@@ -54,6 +54,9 @@ func makeEtc(from, etc string) error {
 			}
 		}
 	}
+	if err := makeSourcesList(filepath.Join(etc, "apt/sources.list")); err != nil {
+		return err
+	}
 	for name, text := range etcFixed {
 		if err := os.WriteFile(filepath.Join(etc, name), []byte(text), 0o644); err != nil {
 			return err
@@ -71,6 +74,16 @@ func makeEtc(from, etc string) error {
 		}
 	}
 	return nil
+}
+
+// makeSourcesList makes an empty list where the stack has all its sources in sources.list.d, as
+// Debian has since 12: Heroku's apt buildpack reads both, and does not expect this one to be missing.
+func makeSourcesList(path string) error {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY, 0o644)
+	if err != nil {
+		return err
+	}
+	return f.Close()
 }
 
 // makeAccounts writes a passwd or group file: the stack's system accounts

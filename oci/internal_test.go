@@ -77,6 +77,28 @@ func TestSecretsAndPeopleAreNotInEtc(t *testing.T) {
 	}
 }
 
+func TestPackageSourcesAreWhereBuildpacksLookForThem(t *testing.T) {
+	for name, text := range map[string]string{"apt/sources.list": "deb http://example.com x main\n", "apt/sources.list.d/debian.sources": ""} {
+		from, to := t.TempDir(), filepath.Join(t.TempDir(), "etc")
+		path := filepath.Join(from, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if err := makeEtc(from, to); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := os.ReadFile(filepath.Join(to, "apt/sources.list")); err != nil || string(got) != text {
+			t.Errorf("with %s: %q, %v", name, got, err)
+		}
+		if st, err := os.Stat(filepath.Join(to, "apt/sources.list.d")); err != nil || !st.IsDir() {
+			t.Errorf("with %s: %v", name, err)
+		}
+	}
+}
+
 func TestAddressesRestAndRunOut(t *testing.T) {
 	n, err := newNetwork(netip.MustParsePrefix("10.9.8.0/29"), "x")
 	if err != nil {

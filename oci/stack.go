@@ -24,6 +24,9 @@ var stackMounts = []string{"app", "dev", "etc", "home", "proc", "root", "run", "
 // hostStack are the directories of the host that make the stack "host".
 var hostStack = []string{"usr", "bin", "lib", "lib32", "lib64", "libx32", "sbin"}
 
+// hostPackages says what is in them: without it apt would get everything anew that a package needs.
+const hostPackages = "var/lib/dpkg/status"
+
 // programs are the names under which the hoist binary is found in a container.
 var programs = []string{"hoist-compile", "hoist-static"}
 
@@ -106,6 +109,9 @@ func bindHost(root, scratch, binary string) error {
 			return err
 		}
 	}
+	if err := bindPackages(filepath.Join("/", hostPackages), filepath.Join(root, hostPackages)); err != nil {
+		return err
+	}
 	if binary == "" {
 		return nil
 	}
@@ -117,6 +123,19 @@ func bindHost(root, scratch, binary string) error {
 		return err
 	}
 	return bindPrograms(root, binary)
+}
+
+func bindPackages(from, to string) error {
+	if _, err := os.Stat(from); errors.Is(err, os.ErrNotExist) {
+		return nil // another distribution
+	}
+	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
+		return err
+	}
+	if err := os.WriteFile(to, nil, 0o644); err != nil {
+		return err
+	}
+	return bindReadOnly(from, to)
 }
 
 // makePrograms makes empty files to mount the programs on.

@@ -61,6 +61,16 @@ func TestStackOfItsOwn(t *testing.T) {
 	}
 }
 
+func TestTheHostsStackSaysWhichPackagesAreInIt(t *testing.T) {
+	if _, err := exec.LookPath("dpkg-query"); err != nil {
+		t.Skip("not a distribution with dpkg")
+	}
+	out, exit := run(t, newEngine(t), spec(`dpkg-query -W -f '${Status}\n' bash; : >> /var/lib/dpkg/status || echo readonly`))
+	if !strings.HasPrefix(out, "install ok installed\n") || !strings.HasSuffix(out, "readonly\n") {
+		t.Errorf("got %q, %+v", out, exit)
+	}
+}
+
 func TestSlugOnKernelsThatCannotIdmapIt(t *testing.T) {
 	e := newEngine(t)
 	oci.DisableIdmap(e)
