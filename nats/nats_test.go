@@ -3,7 +3,11 @@ package nats_test
 import (
 	"context"
 	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -344,5 +348,21 @@ func TestAWrongURLIsAnError(t *testing.T) {
 		if _, err := nats.Connect(url, natstest.Log(t)); err == nil {
 			t.Errorf("%q was taken", url)
 		}
+	}
+}
+
+// What will never serve says why, at once.
+func TestAServerThatCannotStartSaysWhy(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(dir, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	begun := time.Now()
+	s, err := nats.StartServer(nats.Config{Dir: dir, Addr: "127.0.0.1:0", Users: map[string]string{nats.ComponentSeed: "secret"}, Log: slog.New(slog.DiscardHandler)})
+	if err == nil {
+		s.Close()
+	}
+	if err == nil || !strings.Contains(err.Error(), "not a directory") || time.Since(begun) > 20*time.Second {
+		t.Errorf("after %s: %v", time.Since(begun), err)
 	}
 }

@@ -72,12 +72,13 @@ func StartServer(cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("nats: %w", err)
 	}
-	srv.SetLoggerV2(serverLog{cfg.Log.With("ground", "nats")}, false, false, false)
+	fatal := make(chan string, 1)
+	srv.SetLoggerV2(serverLog{cfg.Log.With("ground", "nats"), fatal}, false, false, false)
 	srv.Start()
 	s := &Server{srv: srv, users: cfg.Users}
-	if !srv.ReadyForConnections(30 * time.Second) {
+	if err := s.ready(fatal, 30*time.Second); err != nil {
 		s.Close()
-		return nil, fmt.Errorf("nats: not ready on %s after 30 s; see the log", cfg.Addr)
+		return nil, fmt.Errorf("nats: not ready on %s: %w", cfg.Addr, err)
 	}
 	bus, err := Connect(s.URL(ComponentSeed), cfg.Log)
 	if err == nil {
@@ -91,6 +92,21 @@ func StartServer(cfg Config) (*Server, error) {
 		return nil, err
 	}
 	return s, nil
+}
+
+// ready waits until the server takes connections, or has said why it never will.
+func (s *Server) ready(fatal <-chan string, limit time.Duration) error {
+	for begun := time.Now(); time.Since(begun) < limit; {
+		if s.srv.ReadyForConnections(100 * time.Millisecond) {
+			return nil
+		}
+		select {
+		case text := <-fatal:
+			return errors.New(text)
+		default:
+		}
+	}
+	return fmt.Errorf("nothing happened for %s; see the log", limit)
 }
 
 // Addr is where the server listens.
@@ -129,8 +145,11 @@ func (s *Server) Close() {
 }
 
 // serverLog passes on what the server says from warnings upwards; its notices
-// are about itself.
-type serverLog struct{ log *slog.Logger }
+// are about itself. What ends it goes to fatal, too.
+type serverLog struct {
+	log   *slog.Logger
+	fatal chan<- string
+}
 
 func (l serverLog) Noticef(string, ...any) {}
 func (l serverLog) Debugf(string, ...any)  {}
@@ -142,4 +161,11 @@ func (l serverLog) Warnf(format string, v ...any) {
 	}
 }
 func (l serverLog) Errorf(format string, v ...any) { l.log.Error(fmt.Sprintf(format, v...)) }
-func (l serverLog) Fatalf(format string, v ...any) { l.log.Error(fmt.Sprintf(format, v...)) }
+func (l serverLog) Fatalf(format string, v ...any) {
+	text := fmt.Sprintf(format, v...)
+	l.log.Error(text)
+	select {
+	case l.fatal <- text:
+	default:
+	}
+}

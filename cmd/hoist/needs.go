@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -39,6 +40,11 @@ func (n *needs) set(on, missing string) {
 			n.list[i].Missing = missing
 		}
 	}
+}
+
+// missing reports whether a thing was, when it was looked for last.
+func (n *needs) missing(on string) bool {
+	return slices.ContainsFunc(n.all(), func(need hoist.Need) bool { return need.On == on && need.Missing != "" })
 }
 
 func (n *needs) all() []hoist.Need {
@@ -85,7 +91,7 @@ func (g *ground) waitsFor() string {
 	return strings.Join(list, ", ")
 }
 
-// look asks the ground whether it is there; the blob store less often, where
+// look asks the ground whether it is there; the blob store less often unless it is missing, as
 // each question may cost money.
 func (g *ground) look(ctx context.Context, turn int) {
 	ctx, cancel := context.WithTimeout(ctx, hoist.ReportInterval)
@@ -97,7 +103,7 @@ func (g *ground) look(ctx context.Context, turn int) {
 		missing = "it does not answer"
 	}
 	g.needs.set(hoist.NeedBus, missing)
-	if g.probe != "" && turn%5 == 0 {
+	if g.probe != "" && (turn%5 == 0 || g.needs.missing(hoist.NeedBlobs)) {
 		wait.Go(func() { g.needs.set(hoist.NeedBlobs, blobsMissing(ctx, g.store, g.probe)) })
 	}
 	wait.Wait()
