@@ -122,24 +122,34 @@ func (r *createCommand) run(cmd *cobra.Command, args []string) error {
 	if err != nil {
 		return err
 	}
-	t := &target{CLI: r.CLI, app: made.V.Name, api: api}
-	if r.buildpack != "" {
-		err = r.doing("Setting buildpack to "+r.buildpack, func() (string, error) {
-			return "", api.put(cmd.Context(), t.path("buildpack-installations"), buildpackUpdates([]string{r.buildpack}), nil)
-		})
-		if err != nil {
-			return err
-		}
-	}
 	if r.json {
 		err = r.printJSON(made)
 	} else {
 		r.print("%s | %s", made.V.WebURL, made.V.GitURL)
 	}
+	t := &target{CLI: r.CLI, app: made.V.Name, api: api}
 	if err == nil && !r.noRemote && inRepository(cmd.Context(), r.Dir) {
-		err = t.setRemote(cmd.Context(), r.remote, made.V.GitURL)
+		err = r.addRemote(cmd.Context(), t, made.V.GitURL)
 	}
-	return err
+	if err != nil || r.buildpack == "" {
+		return err
+	}
+	err = r.doing("Setting buildpack to "+r.buildpack, func() (string, error) {
+		return "", api.put(cmd.Context(), t.path("buildpack-installations"), buildpackUpdates([]string{r.buildpack}), nil)
+	})
+	if err != nil {
+		return fmt.Errorf("%w\nThe app %s is there all the same. Set another buildpack: hoist buildpacks:set BUILDPACK -a %[2]s", err, made.V.Name)
+	}
+	return nil
+}
+
+// addRemote makes the remote of a new app; what is there for another app stays.
+func (r *createCommand) addRemote(ctx context.Context, t *target, address string) error {
+	if there, err := git(ctx, r.Dir, "remote", "get-url", r.remote); err == nil && there != address {
+		r.say(" !    The git remote %s is %s, and stays so.\n !    Make it lead to the new app: hoist git:remote %s -r %[1]s", r.remote, there, t.app)
+		return nil
+	}
+	return t.setRemote(ctx, r.remote, address)
 }
 
 type infoCommand struct {
@@ -198,6 +208,9 @@ func (i *infoCommand) show(ctx context.Context, _ []string) error {
 	counts := map[string]int{}
 	var order []string
 	for _, d := range dynos {
+		if d.V.State == "stopping" {
+			continue // its replacement counts
+		}
 		if counts[d.V.Type]++; counts[d.V.Type] == 1 {
 			order = append(order, d.V.Type)
 		}
@@ -284,19 +297,17 @@ func (r *renameCommand) rename(ctx context.Context, args []string) error {
 		return err
 	}
 	r.print("%s | %s", a.WebURL, a.GitURL)
-	list, err := remotes(ctx, r.Dir)
-	if err != nil {
-		return err
-	}
-	base := strings.TrimPrefix(r.api.base.Hostname(), "api.")
+	list, err := r.remotesHere(ctx, old)
 	for _, m := range list {
-		if m.app == old && (m.host == base || m.host == "git."+base) {
-			if err := r.setRemote(ctx, m.name, a.GitURL); err != nil {
-				return err
-			}
+		address := a.GitURL
+		if m.ssh && a.SSHURL != "" {
+			address = a.SSHURL
+		}
+		if err := r.setRemote(ctx, m.name, address); err != nil {
+			return err
 		}
 	}
-	return nil
+	return err
 }
 
 type destroyCommand struct {
@@ -328,24 +339,37 @@ func (d *destroyCommand) destroy(ctx context.Context, _ []string) error {
 	if err := d.api.get(ctx, d.path(), &a); err != nil {
 		return err
 	}
-	if err := d.confirmed(a.Name, d.confirm, "This destroys "+a.Name+" with its code, config, releases and logs."); err != nil {
+	if err := d.confirmed(ctx, a.Name, d.confirm, "This destroys "+a.Name+" with its code, config, releases and logs."); err != nil {
 		return err
 	}
-	return d.doing("Destroying "+a.Name, func() (string, error) {
+	err := d.doing("Destroying "+a.Name, func() (string, error) {
 		return "", d.api.delete(ctx, d.path(), nil)
 	})
+	if err != nil {
+		return err
+	}
+	list, err := d.remotesHere(ctx, a.Name)
+	for _, m := range list {
+		if _, err := git(ctx, d.Dir, "remote", "remove", m.name); err != nil {
+			return err
+		}
+		d.say("removed git remote %s", m.name)
+	}
+	return err
 }
 
 // confirmed makes sure that a person means what cannot be undone: given holds
 // the name already, or the person types it.
-func (c *CLI) confirmed(name, given, what string) error {
+func (c *CLI) confirmed(ctx context.Context, name, given, what string) error {
 	if given == "" {
 		if !isTerminal(c.In) {
 			return usagef("%s\nIf you mean it, add --confirm %s.", what, name)
 		}
 		c.say(" !    %s\n !    To go on, type %s or run again with --confirm %s.\n", what, name, name)
-		fmt.Fprint(c.Err, "> ")
-		line, _ := bufio.NewReader(c.In).ReadString('\n')
+		line, _ := c.ask(ctx, "> ", bufio.NewReader(c.In))
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
 		given = strings.TrimSpace(line)
 	}
 	if given != name {

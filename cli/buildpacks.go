@@ -103,7 +103,7 @@ func (c *CLI) buildpacksSet() *cobra.Command {
 }
 
 func (c *CLI) buildpacksAdd() *cobra.Command {
-	return c.buildpacksChange("buildpacks:add URL", "Add a buildpack, last or at --index", "$ hoist buildpacks:add --index 1 hoist/nodejs",
+	return c.buildpacksChange("buildpacks:add URL", "Add a buildpack, last or at --index", "$ hoist buildpacks:add --index 1 hoist/node",
 		func(b *buildpacksCommand, urls []string, u string) ([]string, error) {
 			if slices.Contains(urls, u) {
 				return nil, fmt.Errorf("%s is set already.", u)
@@ -116,7 +116,7 @@ func (c *CLI) buildpacksAdd() *cobra.Command {
 }
 
 func (c *CLI) buildpacksRemove() *cobra.Command {
-	return c.buildpacksChange("buildpacks:remove [URL]", "Remove a buildpack, by its URL or --index", "$ hoist buildpacks:remove hoist/nodejs",
+	return c.buildpacksChange("buildpacks:remove [URL]", "Remove a buildpack, by its URL or --index", "$ hoist buildpacks:remove hoist/node",
 		func(b *buildpacksCommand, urls []string, u string) ([]string, error) {
 			at := b.index - 1
 			if u != "" {

@@ -42,6 +42,7 @@ func (c *CLI) Commands() []*cobra.Command {
 	add := func(group string, commands ...*cobra.Command) {
 		for _, cmd := range commands {
 			cmd.GroupID = group
+			withoutFiles(cmd)
 			list = append(list, cmd)
 		}
 	}
@@ -71,6 +72,8 @@ func (c *CLI) Execute(ctx context.Context, root *cobra.Command, args []string) i
 		}
 	}
 	configureHelp(root)
+	explainArgs(root)
+	configureCompletion(root)
 	root.SuggestionsMinimumDistance = 2
 	root.SetFlagErrorFunc(flagError)
 	if root.RunE == nil && root.Run == nil {

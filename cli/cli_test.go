@@ -10,12 +10,15 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/creack/pty"
 	"github.com/google/go-cmp/cmp"
 	"github.com/spf13/cobra"
+	"golang.org/x/term"
 )
 
 var now = time.Date(2026, 11, 22, 13, 23, 0, 0, time.UTC)
@@ -61,6 +64,9 @@ func (s *shell) run(line ...string) (code int, out, errs string) {
 		Now: func() time.Time { return now }, Dir: s.dir}
 	root := &cobra.Command{Use: "hoist", Short: "Run apps"}
 	root.AddCommand(c.Commands()...)
+	api := &cobra.Command{Use: "api", Short: "Serve the API", GroupID: "platform", Args: cobra.NoArgs, Run: func(*cobra.Command, []string) {}}
+	api.AddCommand(&cobra.Command{Use: "status [-q]", Short: "Show it", Args: cobra.NoArgs, Run: api.Run})
+	root.AddCommand(api)
 	code = c.Execute(context.Background(), root, line)
 	return code, o.String(), e.String()
 }
@@ -117,8 +123,22 @@ run.13        up for 1m           bash
 `, "", "ps", "--table", "-a", "demo")
 }
 
+func TestDynosOnTheirWayOutDoNotCount(t *testing.T) {
+	s := newShell(t, map[string]string{
+		"GET /apps/demo/dynos": `[{"name":"web.1","type":"web","size":"Basic","state":"stopping","command":"x","updated_at":"2026-11-22T13:22:55Z"},
+			{"name":"web.1","type":"web","size":"Basic","state":"up","command":"x","updated_at":"2026-11-22T13:22:55Z"}]`,
+		"GET /apps/demo": `{"name":"demo"}`, "GET /apps/demo/collaborators": `[]`,
+	})
+	for _, c := range []struct{ command, want string }{{"ps", "=== web (Basic): x (1)\n"}, {"info", "Dynos:    web: 1\n"}} {
+		if _, out, _ := s.run(c.command, "-a", "demo"); !strings.Contains(out, c.want) {
+			t.Errorf("%s: %s", c.command, out)
+		}
+	}
+}
+
 func TestPsOfATypeThatDoesNotRun(t *testing.T) {
 	s := newShell(t, map[string]string{"GET /apps/demo/dynos": dynosOfDemo})
+	s.golden(1, "", " !    demo runs no dynos of type scal.\n !    Did you mean `hoist ps:scale`?\n", "ps", "scal", "web=2", "-a", "demo")
 	s.golden(1, "", " !    demo runs no dynos of type wrker.\n !    Did you mean worker?\n", "ps", "wrker", "-a", "demo")
 }
 
@@ -213,6 +233,17 @@ func TestErrorsNameTheNextStep(t *testing.T) {
 	s.golden(2, "", " !    Which app? Give --app APP, set $HOIST_APP, or run `hoist git:remote --app APP` in its repository.\n", "ps")
 	s.golden(2, "", " !    confg is not a hoist command.\n !    Did you mean `hoist config`?\n !    See `hoist help` for all commands.\n", "confg")
 	s.golden(2, "", " !    unknown flag: --tial\n !    Did you mean --tail?\n !    See `hoist help logs`.\n", "logs", "--tial")
+	s.golden(2, "", " !    aps is not a hoist command.\n !    Did you mean `hoist apps`?\n !    See `hoist help` for all commands.\n", "aps")
+	s.golden(2, "", " !    apii is not a hoist command.\n !    Did you mean `hoist api`?\n !    See `hoist help` for all commands.\n", "apii")
+	s.golden(2, "", " !    api statsu is not a hoist command.\n !    Did you mean `hoist api status`?\n", "api", "statsu")
+	s.golden(2, "", " !    Usage: hoist api status [-q]\n", "api", "status", "x")
+	s.golden(0, "Show it.\n\nUsage: hoist api status [-q]\n\n  -h, --help   help for status\n", "", "help", "api", "status")
+	s.golden(2, "", " !    pss is not a hoist command.\n !    Did you mean `hoist ps`?\n !    See `hoist help` for all commands.\n", "help", "pss")
+	s.golden(2, "", " !    config st is not a hoist command.\n !    Did you mean `hoist config:set`?\n", "config", "st", "A=1", "-a", "other")
+	s.golden(2, "", " !    --num is a number, not \"x\".\n !    See `hoist help logs`.\n", "logs", "-n", "x")
+	s.golden(2, "", " !    Give --app or --remote, not both.\n", "ps", "-a", "other", "-r", "hoist")
+	s.golden(2, "", " !    There is no source web, only app (what dynos write) and heroku (router and platform).\n", "logs", "-s", "web", "-a", "other")
+	s.golden(2, "", " !    There is no completion for ksh, only for bash, zsh, fish and powershell.\n", "completion", "ksh")
 	s.golden(2, "", " !    Usage: hoist rename NEW_NAME\n !    Example: hoist rename my-new-name --app my-app\n", "rename")
 	s.env["HOIST_API_KEY"] = "wrong"
 	s.golden(1, "", " !    Invalid credentials provided.\n !    Run `hoist login`.\n", "whoami")
@@ -240,6 +271,55 @@ func TestLoginIsRememberedForItsOwnerOnly(t *testing.T) {
 	}
 	s.golden(0, "", "Logged out of "+strings.TrimPrefix(host, "http://")+"\n", "logout")
 	s.golden(1, "", " !    You are not logged in. Run `hoist login`.\n", "whoami")
+	s.golden(1, "", " !    You are not logged in to "+strings.TrimPrefix(host, "http://")+".\n", "logout")
+}
+
+// What waits for a person's answer ends with ^C, and leaves the terminal as it was.
+func TestPromptsEndWithControlC(t *testing.T) {
+	s := newShell(t, map[string]string{"GET /apps/demo": `{"name":"demo"}`})
+	for prompt, line := range map[string][]string{
+		"Email: ":    {"login", s.env["HOIST_HOST"]},
+		"Password: ": {"login", s.env["HOIST_HOST"], "-e", "a@x"},
+		"> ":         {"destroy", "demo"},
+	} {
+		person, tty, err := pty.Open()
+		if err != nil {
+			t.Fatal(err)
+		}
+		before, err := term.GetState(int(tty.Fd()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		c := &CLI{In: tty, Out: tty, Err: tty, Env: func(n string) string { return s.env[n] }, Now: time.Now, Dir: s.dir}
+		root := &cobra.Command{Use: "hoist"}
+		root.AddCommand(c.Commands()...)
+		done := make(chan int, 1)
+		go func() { done <- c.Execute(ctx, root, line) }()
+		seen := ""
+		person.SetReadDeadline(time.Now().Add(20 * time.Second))
+		for buf := make([]byte, 1000); !strings.HasSuffix(seen, prompt); {
+			n, err := person.Read(buf)
+			if err != nil {
+				t.Fatalf("%v: %v after %q", line, err, seen)
+			}
+			seen += string(buf[:n])
+		}
+		time.Sleep(50 * time.Millisecond) // until it reads
+		cancel()                          // as the program does at SIGINT
+		select {
+		case code := <-done:
+			if code != 130 {
+				t.Errorf("%v: exit code %d", line, code)
+			}
+		case <-time.After(20 * time.Second):
+			t.Fatalf("%v does not end", line)
+		}
+		if after, err := term.GetState(int(tty.Fd())); err != nil || !reflect.DeepEqual(after, before) {
+			t.Errorf("%v left the terminal otherwise: %v", line, err)
+		}
+		person.Close() // ends what still reads
+	}
 }
 
 func TestTheAppComesFromTheGitRemote(t *testing.T) {
@@ -264,6 +344,79 @@ func TestTheAppComesFromTheGitRemote(t *testing.T) {
 	s.golden(1, "", " !    There is no git remote stging that is an app.\n !    Did you mean --remote staging?\n", "config", "-r", "stging")
 	git("remote", "add", "hoist", "http://git.127.0.0.1:8080/demo.git")
 	s.golden(0, "", "demo has no config vars. `hoist config:set NAME=value` sets one.\n", "config")
+}
+
+func TestRemotesFollowTheirApps(t *testing.T) {
+	s := newShell(t, map[string]string{
+		"POST /apps":        `{"name":"demo","web_url":"http://demo.127.0.0.1/","git_url":"http://git.127.0.0.1/demo.git"}`,
+		"GET /apps/demo":    `{"name":"demo"}`,
+		"PATCH /apps/demo":  `{"name":"shop","web_url":"http://shop.127.0.0.1/","git_url":"http://git.127.0.0.1/shop.git","ssh_git_url":"ssh://git@127.0.0.1:2222/shop.git"}`,
+		"GET /apps/shop":    `{"name":"shop"}`,
+		"DELETE /apps/shop": `{}`,
+	})
+	git := func(args ...string) string {
+		cmd := exec.Command("git", args...)
+		cmd.Dir = s.dir
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			t.Fatal(string(out))
+		}
+		return string(out)
+	}
+	git("init", "-q")
+	git("remote", "add", "hoist", "http://git.127.0.0.1/other.git")
+	git("remote", "add", "origin", "https://github.com/demo.git")
+	s.golden(0, "http://demo.127.0.0.1/ | http://git.127.0.0.1/demo.git\n", "Creating demo... done\n"+
+		" !    The git remote hoist is http://git.127.0.0.1/other.git, and stays so.\n"+
+		" !    Make it lead to the new app: hoist git:remote demo -r hoist\n", "create", "demo")
+	code, _, errs := s.run("create", "demo", "-r", "prod", "-b", "nope")
+	if code != 1 || !strings.Contains(errs, "set git remote prod to") || !strings.Contains(errs, "The app demo is there all the same.") {
+		t.Errorf("%d %s", code, errs)
+	}
+	git("remote", "add", "ssh", "ssh://git@127.0.0.1:2222/demo.git")
+	if code, _, errs := s.run("rename", "shop", "-a", "demo"); code != 0 {
+		t.Error(errs)
+	}
+	want := "hoist\thttp://git.127.0.0.1/other.git\norigin\thttps://github.com/demo.git\n" +
+		"prod\thttp://git.127.0.0.1/shop.git\nssh\tssh://git@127.0.0.1:2222/shop.git\n"
+	got := ""
+	for line := range strings.Lines(git("remote", "-v")) {
+		if url, ok := strings.CutSuffix(line, " (push)\n"); ok {
+			got += url + "\n"
+		}
+	}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Error(d)
+	}
+	s.golden(0, "", "Destroying shop... done\nremoved git remote prod\nremoved git remote ssh\n", "destroy", "shop", "-c", "shop")
+	if got := git("remote"); got != "hoist\norigin\n" {
+		t.Errorf("%q", got)
+	}
+}
+
+func TestCompletionNamesNoFilesWhereNoneAreMeant(t *testing.T) {
+	s := newShell(t, map[string]string{
+		"GET /apps/demo/formation":            `[{"type":"web"},{"type":"worker"}]`,
+		"GET /apps/demo/available-dyno-sizes": `[{"name":"Eco"},{"name":"Basic"}]`,
+	})
+	const noFiles = ":4\n"
+	for _, c := range []struct {
+		words string
+		want  string
+	}{
+		{"ps:type -a demo ", "web=\nworker=\n:6\n"},
+		{"ps:type -a demo web=", "web=Eco\nweb=Basic\n" + noFiles},
+		{"run -a demo --size ", "Eco\nBasic\n" + noFiles},
+		{"releases ", noFiles},
+		{"config:set -a demo --remote ", noFiles},
+		{"create --stack ", noFiles},
+		{"keys:add ", ":0\n"},
+		{"login --ca ", ":0\n"},
+	} {
+		if _, out, _ := s.run(append([]string{"__completeNoDesc"}, strings.Split(c.words, " ")...)...); out != c.want {
+			t.Errorf("%q: %q, want %q", c.words, out, c.want)
+		}
+	}
 }
 
 func TestGitGetsTheLoginForItsPlatformOnly(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 // usageError is a command line that cannot be meant so; exit code 2.
@@ -61,6 +62,10 @@ func (c *CLI) fail(err error) int {
 // flagError adds the flag that was probably meant.
 func flagError(cmd *cobra.Command, err error) error {
 	message := err.Error()
+	var invalid *pflag.InvalidValueError
+	if errors.As(err, &invalid) && invalid.GetFlag().Value.Type() == "int" {
+		message = fmt.Sprintf("--%s is a number, not %q.", invalid.GetFlag().Name, invalid.GetValue())
+	}
 	if _, name, ok := strings.Cut(message, "unknown flag: --"); ok {
 		if near := nearest(name, flagNames(cmd)); near != "" {
 			message += "\nDid you mean --" + near + "?"
@@ -70,15 +75,41 @@ func flagError(cmd *cobra.Command, err error) error {
 }
 
 func unknownCommand(root *cobra.Command, name string) error {
-	names := []string{}
+	var everyday, others []string
 	for _, cmd := range root.Commands() {
-		names = append(append(names, cmd.Name()), cmd.Aliases...)
+		if names := append([]string{cmd.Name()}, cmd.Aliases...); cmd.GroupID != "platform" {
+			everyday = append(everyday, names...)
+		} else if !cmd.Hidden {
+			others = append(others, names...)
+		}
 	}
 	message := fmt.Sprintf("%s is not a hoist command.", name)
-	if near := nearest(name, names); near != "" {
+	if near := nearest(name, everyday, others); near != "" {
 		message += "\nDid you mean `hoist " + near + "`?"
 	}
 	return usagef("%s\nSee `hoist help` for all commands.", message)
+}
+
+func unknownSubcommand(cmd *cobra.Command, name string) error {
+	var names []string
+	for _, sub := range cmd.Commands() {
+		names = append(names, sub.Name())
+	}
+	message := fmt.Sprintf("%s %s is not a hoist command.", strings.TrimPrefix(cmd.CommandPath(), "hoist "), name)
+	if near := nearest(name, names); near != "" {
+		message += "\nDid you mean `" + cmd.CommandPath() + " " + near + "`?"
+	}
+	return usagef("%s", message)
+}
+
+// explainArgs does so for all commands of the platform, which are made elsewhere.
+func explainArgs(parent *cobra.Command) {
+	for _, cmd := range parent.Commands() {
+		if cmd.Args != nil && (cmd.GroupID == "platform" || parent.HasParent()) {
+			cmd.Args = args(cmd.Args)
+		}
+		explainArgs(cmd)
+	}
 }
 
 // args makes wrong numbers of arguments a usage error that shows how.
@@ -87,7 +118,15 @@ func args(check cobra.PositionalArgs) cobra.PositionalArgs {
 		if check(cmd, args) == nil {
 			return nil
 		}
-		message := "Usage: hoist " + cmd.Use
+		if len(args) > 0 && cmd.HasSubCommands() {
+			return unknownSubcommand(cmd, args[0])
+		}
+		if len(args) > 0 {
+			if near := nearestOfTopic(cmd, args[0]); near != "" {
+				return usagef("%s %s is not a hoist command.\nDid you mean `hoist %s`?", cmd.Name(), args[0], near)
+			}
+		}
+		message := "Usage: " + usageLine(cmd)
 		if cmd.Example != "" {
 			first, _, _ := strings.Cut(strings.TrimSpace(cmd.Example), "\n")
 			message += "\nExample: " + strings.TrimPrefix(first, "$ ")

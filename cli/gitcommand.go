@@ -27,7 +27,7 @@ func (c *CLI) gitRemote() *cobra.Command {
 	}
 	cmd.Flags().StringVarP(&g.app, "app", "a", "", "the app")
 	cmd.Flags().StringVarP(&g.remote, "remote", "r", "hoist", "name of the remote")
-	cmd.Flags().BoolVar(&g.ssh, "ssh", false, "push over SSH, with a key of `hoist keys`, instead of HTTP with your login")
+	cmd.Flags().BoolVar(&g.ssh, "ssh", false, "push over SSH, with a key of hoist keys, instead of HTTP with your login")
 	cmd.RegisterFlagCompletionFunc("app", c.completeApps)
 	return cmd
 }

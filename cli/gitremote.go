@@ -17,19 +17,20 @@ type remote struct {
 	name string // of the remote
 	host string // without a port
 	app  string
+	ssh  bool
 }
 
 // parseRemote reads the URL of a git remote in any of the forms git takes:
 // https://git.HOST/APP.git, ssh://git@HOST:PORT/APP.git, git@HOST:APP.git.
 // ok is false if it cannot be an app's.
 func parseRemote(name, raw string) (r remote, ok bool) {
-	host, file := "", ""
+	host, file, ssh := "", "", true
 	if strings.Contains(raw, "://") {
 		u, err := url.Parse(raw)
 		if err != nil || !slices.Contains([]string{"http", "https", "ssh", "git+ssh"}, u.Scheme) {
 			return remote{}, false
 		}
-		host, file = u.Hostname(), u.Path
+		host, file, ssh = u.Hostname(), u.Path, strings.HasSuffix(u.Scheme, "ssh")
 	} else {
 		user, rest, _ := strings.Cut(raw, "@")
 		if rest == "" {
@@ -43,7 +44,7 @@ func parseRemote(name, raw string) (r remote, ok bool) {
 	if host == "" || !hoist.AppName.MatchString(app) || path.Base(app) != app {
 		return remote{}, false
 	}
-	return remote{name, strings.ToLower(host), app}, true
+	return remote{name, strings.ToLower(host), app, ssh}, true
 }
 
 // remotes lists the remotes of the repository in dir that can be apps; none if
@@ -75,6 +76,17 @@ func parseRemotes(out string) []remote {
 	return list
 }
 
+// remotesHere lists the remotes of the repository that are an app on this
+// platform.
+func (t *target) remotesHere(ctx context.Context, app string) ([]remote, error) {
+	list, err := remotes(ctx, t.Dir)
+	domain := strings.TrimPrefix(t.api.base.Hostname(), "api.")
+	return slices.DeleteFunc(list, func(r remote) bool { return r.app != app || !r.isOn(domain) }), err
+}
+
+// isOn reports whether the remote is on the platform at domain.
+func (r remote) isOn(domain string) bool { return r.host == domain || r.host == "git."+domain }
+
 // chooseRemote finds the app that a repository means: that of the remote
 // called want; without want, that of "hoist", or the only one there is on the
 // platform at domain.
@@ -99,8 +111,7 @@ func chooseRemote(list []remote, want, domain string) (string, error) {
 	}
 	var found []remote
 	for _, r := range list {
-		here := r.host == domain || r.host == "git."+domain
-		if here && !slices.ContainsFunc(found, func(f remote) bool { return f.app == r.app }) {
+		if r.isOn(domain) && !slices.ContainsFunc(found, func(f remote) bool { return f.app == r.app }) {
 			found = append(found, r)
 		}
 	}

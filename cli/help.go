@@ -18,6 +18,28 @@ func configureHelp(root *cobra.Command) {
 			commandHelp(cmd)
 		}
 	})
+	root.SetHelpCommand(&cobra.Command{
+		Use: "help [COMMAND]", Short: "Show a command",
+		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+			var names []string
+			for _, cmd := range root.Commands() {
+				if cmd.IsAvailableCommand() {
+					names = append(names, cmd.Name()+"\t"+cmd.Short)
+				}
+			}
+			return names, noFiles
+		},
+		RunE: func(_ *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return root.Help()
+			}
+			cmd, rest, err := root.Find(args)
+			if err != nil || cmd == root || len(rest) > 0 {
+				return unknownCommand(root, strings.Join(args, " "))
+			}
+			return cmd.Help()
+		},
+	})
 	root.SetUsageFunc(func(cmd *cobra.Command) error { commandHelp(cmd); return nil })
 }
 
@@ -55,11 +77,12 @@ func behindTopic(cmd *cobra.Command) bool {
 
 func commandHelp(cmd *cobra.Command) {
 	out := cmd.OutOrStdout()
+	cmd.InitDefaultHelpFlag()
 	text := cmd.Long
 	if text == "" {
 		text = cmd.Short + "."
 	}
-	fmt.Fprintf(out, "%s\n\nUsage: hoist %s\n", text, cmd.Use)
+	fmt.Fprintf(out, "%s\n\nUsage: %s\n", text, usageLine(cmd))
 	if flags := cmd.LocalFlags().FlagUsages(); flags != "" {
 		fmt.Fprintf(out, "\n%s", flags)
 	}
@@ -85,6 +108,9 @@ func commandHelp(cmd *cobra.Command) {
 		writeColumns(out, rows)
 	}
 }
+
+// usageLine is how a command is written: "hoist seed logs [-n N]".
+func usageLine(cmd *cobra.Command) string { return cmd.Parent().CommandPath() + " " + cmd.Use }
 
 func indent(text, by string) string {
 	lines := strings.Split(strings.TrimSpace(text), "\n")

@@ -184,8 +184,9 @@ func TestEveryCommandAgainstTheRealAPI(t *testing.T) {
 	l.ok("keys:remove ann@laptop")
 
 	l.expect(2, "destroy", "--confirm demo-two")
-	l.ok("destroy --confirm demo-two", "done")
-	l.expect(1, "info", "Couldn't find that app")
+	l.ok("destroy --confirm demo-two", "done", "removed git remote hoist", "removed git remote ssh")
+	l.expect(1, "info -a demo-two", "Couldn't find that app")
+	l.expect(2, "info", "Which app?")
 	l.ok("logout")
 	l.expect(1, "whoami", "hoist login")
 }
@@ -266,6 +267,7 @@ func TestLogsAgainstTheRealThing(t *testing.T) {
 	}
 	l.ok("logs -n 1 --json", `"source":"app","dyno":"worker.1","text":"two"}`)
 	l.expect(2, "logs -n 1501", "1500")
+	l.ok("logs --dyno clock", "No such lines are kept of demo")
 
 	ctx, cancel := context.WithCancel(t.Context())
 	r, w, err := os.Pipe()

@@ -13,7 +13,6 @@ import (
 
 	"github.com/hoist-sh/hoist"
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 )
 
 type loginCommand struct {
@@ -98,13 +97,15 @@ func (l *loginCommand) authorize(ctx context.Context, api *client) (string, erro
 	in := bufio.NewReader(l.In)
 	email := l.email
 	if email == "" {
-		fmt.Fprint(l.Err, "Email: ")
-		line, err := in.ReadString('\n')
+		line, err := l.ask(ctx, "Email: ", in)
+		if ctx.Err() != nil {
+			return "", err
+		}
 		if email = strings.TrimSpace(line); email == "" {
 			return "", fmt.Errorf("No email address given (%w). Scripts use --token.", errOr(err, io.EOF))
 		}
 	}
-	password, err := l.password(in)
+	password, err := l.password(ctx, in)
 	if err != nil {
 		return "", err
 	}
@@ -140,14 +141,11 @@ func (l *loginCommand) authorize(ctx context.Context, api *client) (string, erro
 	return made.AccessToken.Token, nil
 }
 
-func (l *loginCommand) password(in *bufio.Reader) (string, error) {
-	fmt.Fprint(l.Err, "Password: ")
-	if isTerminal(l.In) {
-		b, err := term.ReadPassword(int(l.In.(*os.File).Fd()))
-		fmt.Fprintln(l.Err)
-		return string(b), err
+func (l *loginCommand) password(ctx context.Context, in *bufio.Reader) (string, error) {
+	line, err := l.askSecret(ctx, "Password: ", in)
+	if ctx.Err() != nil {
+		return "", err
 	}
-	line, err := in.ReadString('\n')
 	if line == "" {
 		return "", fmt.Errorf("No password given (%w). Scripts use --token.", errOr(err, io.EOF))
 	}
@@ -179,6 +177,9 @@ func (l *logoutCommand) run(cmd *cobra.Command, _ []string) error {
 	base, p, err := l.platform()
 	if err != nil {
 		return err
+	}
+	if p.Token == "" {
+		return errors.New("You are not logged in to " + base.Host + ".")
 	}
 	if saved := creds.Platforms[base.String()].Token; saved == "" || saved != p.Token {
 		return errors.New("You are logged in by $HOIST_API_KEY: unset it.")

@@ -7,6 +7,7 @@ import (
 	"hash/fnv"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -29,6 +30,7 @@ type logsCommand struct {
 	source, dyno string
 	json         bool
 	colours      bool
+	shown        int // lines
 }
 
 func (c *CLI) logs() *cobra.Command {
@@ -59,11 +61,17 @@ func (l *logsCommand) show(ctx context.Context, _ []string) error {
 	if l.number < 0 || l.number > hoist.LogKeep {
 		return usagef("--num is from 0 to %d.", hoist.LogKeep)
 	}
+	if sources := []string{"app", "heroku"}; l.source != "" && !slices.Contains(sources, l.source) {
+		return usagef("There is no source %s, only app (what dynos write) and heroku (router and platform).", l.source)
+	}
 	l.colours = l.CLI.colours(l.Out)
 	if !l.tail {
 		address, err := l.session(ctx)
 		if err == nil {
 			_, err = l.read(ctx, address, "")
+		}
+		if err == nil && l.shown == 0 && l.number > 0 {
+			l.say("No such lines are kept of %s.", l.app)
 		}
 		return err
 	}
@@ -168,6 +176,7 @@ func (l *logsCommand) read(ctx context.Context, address, place string) (string, 
 
 // line prints one line of the log.
 func (l *logsCommand) line(text string) {
+	l.shown++
 	parsed, err := logs.Parse(text)
 	switch {
 	case l.json && err == nil:

@@ -49,6 +49,7 @@ func TestScaleArguments(t *testing.T) {
 		"web=+1":            `{"type":"web","quantity":"+1"}`,
 		"web+1":             `{"type":"web","quantity":"+1"}`,
 		"web-1":             `{"type":"web","quantity":"-1"}`,
+		"Worker_2=1":        `{"type":"Worker_2","quantity":1}`,
 		"my-worker-2":       `{"type":"my-worker","quantity":"-2"}`,
 		"web=2:Standard-1X": `{"type":"web","quantity":2,"size":"Standard-1X"}`,
 		"web":               "", "web=": "", "web=x": "", "=2": "", "web=-1": "", "web=2:": "", "web=2.5": "", "web=99999999": "", "web++1": "",

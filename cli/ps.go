@@ -28,14 +28,14 @@ func (c *CLI) ps() *cobra.Command {
 			return append(types, topicWords(cmd)...), cobra.ShellCompDirectiveNoFileComp
 		},
 	}
-	cmd.RunE = p.on(p.show)
+	cmd.RunE = p.on(func(ctx context.Context, types []string) error { return p.show(ctx, cmd, types) })
 	p.flags(cmd)
 	jsonFlag(cmd, &p.json)
 	cmd.Flags().BoolVar(&p.table, "table", false, "one line for each dyno: process, state, command")
 	return cmd
 }
 
-func (p *psCommand) show(ctx context.Context, types []string) error {
+func (p *psCommand) show(ctx context.Context, cmd *cobra.Command, types []string) error {
 	all, err := list[dyno](ctx, p.api, p.path("dynos"), "", 0)
 	if err != nil {
 		return err
@@ -50,7 +50,7 @@ func (p *psCommand) show(ctx context.Context, types []string) error {
 		return p.printJSON(dynos)
 	}
 	if len(dynos) == 0 && len(types) > 0 {
-		return p.noSuchType(types[0], typesOf(all))
+		return p.noSuchType(cmd, types[0], typesOf(all))
 	}
 	if len(dynos) == 0 {
 		p.say("%s has no dynos. `hoist ps:scale web=1` starts one.", p.app)
@@ -69,10 +69,12 @@ func (p *psCommand) show(ctx context.Context, types []string) error {
 	return nil
 }
 
-func (p *psCommand) noSuchType(name string, there []string) error {
+func (p *psCommand) noSuchType(cmd *cobra.Command, name string, there []string) error {
 	message := fmt.Sprintf("%s runs no dynos of type %s.", p.app, name)
 	if near := nearest(name, there); near != "" {
 		message += "\nDid you mean " + near + "?"
+	} else if near := nearestOfTopic(cmd, name); near != "" {
+		message += "\nDid you mean `hoist " + near + "`?"
 	}
 	return fmt.Errorf("%s", message)
 }
@@ -124,7 +126,13 @@ func (p *psCommand) printGroups(dynos []dyno) {
 		for end < len(dynos) && group(dynos[end]) == group(dynos[begin]) {
 			end++
 		}
-		p.head("%s (%d)", group(dynos[begin]), end-begin)
+		count := 0
+		for _, d := range dynos[begin:end] {
+			if d.State != "stopping" { // its replacement counts
+				count++
+			}
+		}
+		p.head("%s (%d)", group(dynos[begin]), count)
 		for _, d := range dynos[begin:end] {
 			line := fmt.Sprintf("%s: %s %s", d.Name, p.paint(p.Out, stateColour(d.State), d.State), p.ago(d.UpdatedAt))
 			if oneOff(d) {

@@ -31,6 +31,7 @@ func (o *oneOff) flags(cmd *cobra.Command) {
 	cmd.Flags().StringVarP(&o.size, "size", "s", "", "dyno size")
 	cmd.Flags().StringVar(&o.kind, "type", "", "name the dyno after this process type")
 	cmd.Flags().StringArrayVarP(&o.env, "env", "e", nil, "a further variable for the command, NAME=value")
+	cmd.RegisterFlagCompletionFunc("size", o.completeSizes)
 	cmd.Flags().SetInterspersed(false) // what follows the command is the command's
 }
 

@@ -38,8 +38,8 @@ func (u formationUpdate) MarshalJSON() ([]byte, error) {
 }
 
 var (
-	scaleArg     = regexp.MustCompile(`^([a-z][a-z0-9_-]*)([=+-]\+?)([0-9]{1,6})(?::([A-Za-z0-9-]+))?$`)
-	scaleTypeArg = regexp.MustCompile(`^([a-z][a-z0-9_-]*)=([A-Za-z][A-Za-z0-9-]*)$`)
+	scaleArg     = regexp.MustCompile(`^([A-Za-z0-9_][A-Za-z0-9_-]*)([=+-]\+?)([0-9]{1,6})(?::([A-Za-z0-9-]+))?$`)
+	scaleTypeArg = regexp.MustCompile(`^([A-Za-z0-9_][A-Za-z0-9_-]*)=([A-Za-z][A-Za-z0-9-]*)$`)
 )
 
 // parseScale reads Heroku's forms: web=2, web=2:Basic, web+1, web-1.
@@ -172,6 +172,7 @@ func (c *CLI) psType() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "ps:type [TYPE=SIZE...]", Short: "Show or set the size of dynos", Aliases: []string{"ps:resize", "resize", "dyno:resize"},
 		Example: "$ hoist ps:type\n$ hoist ps:type web=Standard-2X", Args: args(cobra.ArbitraryArgs),
+		ValidArgsFunction: p.completeResize,
 	}
 	cmd.RunE = p.on(p.run)
 	p.flags(cmd)

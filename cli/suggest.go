@@ -8,15 +8,34 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// nearest returns the name that was probably meant, or "".
-func nearest(word string, names []string) string {
+// nearest returns the name that was probably meant, or "". Of names as near as
+// each other it is one of the first list.
+func nearest(word string, lists ...[]string) string {
 	best, distance := "", max(len(word)/3, 1)+1
-	for _, name := range slices.Sorted(slices.Values(names)) {
-		if d := editDistance(strings.ToLower(word), strings.ToLower(name)); d < distance {
-			best, distance = name, d
+	for _, names := range lists {
+		for _, name := range slices.Sorted(slices.Values(names)) {
+			if d := editDistance(strings.ToLower(word), strings.ToLower(name)); d < distance {
+				best, distance = name, d
+			}
 		}
 	}
 	return best
+}
+
+// nearestOfTopic returns the command of cmd's topic that was probably meant by a
+// word behind it, "ps:scale" by "ps scal", or "".
+func nearestOfTopic(cmd *cobra.Command, word string) string {
+	var words []string
+	for _, other := range cmd.Parent().Commands() {
+		if w, ok := strings.CutPrefix(other.Name(), cmd.Name()+":"); ok && !other.Hidden {
+			words = append(words, w)
+		}
+	}
+	near := nearest(word, words)
+	if near == "" {
+		return ""
+	}
+	return cmd.Name() + ":" + near
 }
 
 // editDistance counts the insertions, deletions, replacements and swaps of

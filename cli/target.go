@@ -22,14 +22,17 @@ type target struct {
 func (t *target) flags(cmd *cobra.Command) {
 	cmd.Flags().StringVarP(&t.app, "app", "a", "", "the app")
 	cmd.Flags().StringVarP(&t.remote, "remote", "r", "", "the git remote of the app")
-	cmd.MarkFlagsMutuallyExclusive("app", "remote")
 	cmd.RegisterFlagCompletionFunc("app", t.completeApps)
+	cmd.RegisterFlagCompletionFunc("remote", t.completeRemotes)
 }
 
 // resolve finds the app and makes the client.
 func (t *target) resolve(ctx context.Context) (err error) {
 	if t.api != nil {
 		return nil
+	}
+	if t.app != "" && t.remote != "" {
+		return usagef("Give --app or --remote, not both.")
 	}
 	base, _, err := t.platform()
 	if err != nil {

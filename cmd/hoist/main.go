@@ -17,11 +17,15 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	context.AfterFunc(ctx, func() { signal.Reset(os.Interrupt) }) // a second ^C ends what the first one does not
 	root := &cobra.Command{
 		Use:   "hoist",
 		Short: "Run apps on your own machines; git push and it runs",
 	}
 	args := os.Args[1:]
+	if len(args) == 1 && args[0] == "--version" {
+		args[0] = "version"
+	}
 	// Inside dynos the binary stands under the names of its subcommands.
 	switch name := filepath.Base(os.Args[0]); name {
 	case "hoist-compile", "hoist-static":
