@@ -51,19 +51,26 @@ func (e *Engine) diskTemplate(size int64) (string, error) {
 		return "", err
 	}
 	tmp := path + ".new"
-	if err := os.WriteFile(tmp, nil, 0o600); err != nil {
+	if err := makeExt4(tmp, size); err != nil {
 		return "", err
-	}
-	if err := os.Truncate(tmp, size); err != nil {
-		return "", err
-	}
-	out, err := exec.Command("mkfs.ext4", "-q", "-F", "-m", "0", "-b", "4096",
-		"-O", "^has_journal,^resize_inode,^metadata_csum,uninit_bg",
-		"-E", "lazy_itable_init=1,packed_meta_blocks=1,nodiscard", tmp).CombinedOutput()
-	if err != nil {
-		return "", fmt.Errorf("oci: mkfs.ext4 (package e2fsprogs): %w: %s", err, out)
 	}
 	return path, os.Rename(tmp, path)
+}
+
+// makeExt4 makes a sparse file that is an ext4 without a journal.
+func makeExt4(path string, size int64, options ...string) error {
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		return fmt.Errorf("oci: %w", err)
+	}
+	if err := os.Truncate(path, size); err != nil {
+		return fmt.Errorf("oci: %w", err)
+	}
+	args := append([]string{"-q", "-F", "-m", "0", "-b", "4096", "-O", "^has_journal,^resize_inode,^metadata_csum,uninit_bg",
+		"-E", "lazy_itable_init=1,packed_meta_blocks=1,nodiscard"}, options...)
+	if out, err := exec.Command("mkfs.ext4", append(args, path)...).CombinedOutput(); err != nil {
+		return fmt.Errorf("oci: mkfs.ext4 (package e2fsprogs): %w: %s", err, out)
+	}
+	return nil
 }
 
 // copySparse copies the data of a file and keeps its holes.

@@ -69,7 +69,8 @@ type Engine struct {
 	templates sync.Mutex
 	seccomp   atomic.Pointer[[]byte]
 	closed    atomic.Bool
-	noIdmap   atomic.Bool // slugs are copied
+	noIdmap   atomic.Bool // slugs are copied, see copySlug
+	noLayers  atomic.Bool // for each container
 
 	mu         sync.Mutex
 	containers map[hoist.ID]*container

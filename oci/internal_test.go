@@ -136,6 +136,9 @@ func FuzzParseClaim(f *testing.F) {
 // DisableIdmap makes an engine work as on kernels before 6.2.
 func DisableIdmap(e *Engine) { e.noIdmap.Store(true) }
 
+// DisableLayers makes an engine work as on kernels before 5.19.
+func DisableLayers(e *Engine) { e.noLayers.Store(true) }
+
 // Debian 12's kernel says this of squashfs.
 func TestAFileSystemThatCannotBeIdmappedIsKnown(t *testing.T) {
 	if err := bindIdmapped("/proc", filepath.Join(t.TempDir(), "to"), 0, 1<<20); !errors.Is(err, errNoIdmap) {

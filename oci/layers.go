@@ -3,14 +3,10 @@ package oci
 import (
 	"errors"
 	"fmt"
-	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"sync"
-	"syscall"
 
 	"github.com/hoist-sh/hoist"
 	"golang.org/x/sys/unix"
@@ -75,24 +71,44 @@ func (e *Engine) mountApp(c *container, spec hoist.ContainerSpec) error {
 	}
 	l := c.layers
 	c.slug = spec.SlugPath // released with the container
-	lower := slug.dir
-	if l.base != 0 { // else it is privileged: root reads everything
-		lower = filepath.Join(l.dir, "slug")
-		if err := e.bindSlug(slug, lower, l.base); errors.Is(err, errNoIdmap) {
-			return copyOwned(slug.dir, l.app, int(l.base+dynoUID))
-		} else if err != nil {
+	if l.base == 0 {       // it is privileged: root reads everything
+		return l.overlay(slug.dir)
+	}
+	if !e.noLayers.Load() {
+		lower := filepath.Join(l.dir, "slug")
+		err := e.bindSlug(slug, lower, l.base)
+		if err == nil {
+			err = l.overlay(lower)
+		}
+		if !errors.Is(err, errNoIdmap) {
 			return err
 		}
+		if !e.noLayers.Swap(true) {
+			e.log.Info("slugs are copied onto each dyno's disk, as this kernel cannot show files to dynos as their own (Linux 5.19 can)", "err", err)
+		}
 	}
-	upper, work := l.app, filepath.Join(l.dir, "disk", "work")
-	l.app = filepath.Join(l.dir, "app")
-	if err := os.Mkdir(l.app, 0o755); err != nil {
+	err = copyOwned(slug.dir, l.app, int(l.base+dynoUID))
+	if errors.Is(err, unix.ENOSPC) {
+		err = fmt.Errorf("oci: the slug does not fit on the dyno's disk: %w", err)
+	}
+	return err
+}
+
+// overlay makes what is at /app begin as lower; changes go to the disk. A kernel that does not
+// take an idmapped directory is errNoIdmap.
+func (l *layers) overlay(lower string) error {
+	app := filepath.Join(l.dir, "app")
+	if err := os.Mkdir(app, 0o755); err != nil {
 		return err
 	}
-	data := "volatile,lowerdir=" + lower + ",upperdir=" + upper + ",workdir=" + work
-	if err := unix.Mount("overlay", l.app, "overlay", unix.MS_NOSUID|unix.MS_NODEV, data); err != nil {
+	data := "volatile,lowerdir=" + lower + ",upperdir=" + l.app + ",workdir=" + filepath.Join(l.dir, "disk", "work")
+	err := unix.Mount("overlay", app, "overlay", unix.MS_NOSUID|unix.MS_NODEV, data)
+	if errors.Is(err, unix.EINVAL) && l.base != 0 {
+		return fmt.Errorf("%w: as a layer of an overlay", errNoIdmap)
+	} else if err != nil {
 		return fmt.Errorf("oci: overlay for /app: %w", err)
 	}
+	l.app = app
 	return nil
 }
 
@@ -108,16 +124,21 @@ func (l *layers) close() {
 }
 
 // bindSlug shows the slug at the new directory to, as a container sees it whose user ids
-// begin at base. It fails with errNoIdmap if this kernel cannot, which it is asked only once.
+// begin at base: the slug itself or, if this kernel cannot, which it is asked only once, its copy.
 func (e *Engine) bindSlug(slug *slugMount, to string, base uint32) error {
-	if e.noIdmap.Load() {
-		return errNoIdmap
+	if !e.noIdmap.Load() {
+		err := bindIdmapped(slug.dir, to, slug.owner, base)
+		if !errors.Is(err, errNoIdmap) {
+			return err
+		}
+		if !e.noIdmap.Swap(true) {
+			e.log.Info("slugs are copied, once for all dynos of a release, as this kernel cannot show them to dynos as their own (Linux 6.2 can)")
+		}
 	}
-	err := bindIdmapped(slug.dir, to, slug.owner, base)
-	if errors.Is(err, errNoIdmap) && !e.noIdmap.Swap(true) {
-		e.log.Info("slugs are copied onto the dynos' disks, as this kernel cannot show them to dynos as their own (Linux 6.2 can)")
+	if err := e.copySlug(slug); err != nil {
+		return err
 	}
-	return err
+	return bindIdmapped(slug.copied(), to, dynoUID, base)
 }
 
 // slugMounts shares one loop device and one page cache among the containers of a slug.
@@ -132,6 +153,9 @@ type slugMount struct {
 	dir   string
 	owner uint32 // of the slug's root directory
 	users int
+
+	copying  sync.Mutex
+	isCopied bool // at copied()
 }
 
 // mount mounts the slug, or counts one user more of the mount there is. What
@@ -169,59 +193,10 @@ func (s *slugMounts) release(path string) {
 		return
 	}
 	if m.users--; m.users == 0 {
-		unix.Unmount(m.dir, unix.MNT_DETACH)
-		os.Remove(m.dir)
+		for _, dir := range []string{m.dir, m.copyMount()} {
+			unix.Unmount(dir, unix.MNT_DETACH)
+			os.Remove(dir)
+		}
 		delete(s.byPath, path)
 	}
-}
-
-// copyOwned copies the tree from into the directory to and gives all of it to owner.
-func copyOwned(from, to string, owner int) error {
-	return filepath.WalkDir(from, func(path string, d fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		target := filepath.Join(to, strings.TrimPrefix(path, from))
-		if path == from {
-			return nil
-		}
-		info, err := d.Info()
-		if err != nil {
-			return err
-		}
-		switch info.Mode().Type() {
-		case fs.ModeDir:
-			err = os.Mkdir(target, info.Mode().Perm())
-		case fs.ModeSymlink:
-			var link string
-			if link, err = os.Readlink(path); err == nil {
-				err = os.Symlink(link, target)
-			}
-		case 0:
-			err = copyFile(path, target, info.Mode().Perm())
-		default:
-			return nil // devices and sockets have no business in a slug
-		}
-		if err != nil {
-			return err
-		}
-		return os.Lchown(target, owner, owner)
-	})
-}
-
-func copyFile(from, to string, mode fs.FileMode) error {
-	src, err := os.Open(from)
-	if err != nil {
-		return err
-	}
-	defer src.Close()
-	dst, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
-	if err != nil {
-		return err
-	}
-	_, err = io.Copy(dst, src)
-	if err = errors.Join(err, dst.Close()); errors.Is(err, syscall.ENOSPC) {
-		return fmt.Errorf("oci: the slug does not fit on the dyno's disk: %w", err)
-	}
-	return err
 }

@@ -1,12 +1,14 @@
 package oci_test
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/hoist-sh/hoist"
 	"github.com/hoist-sh/hoist/oci"
 )
 
@@ -72,11 +74,61 @@ func TestTheHostsStackSaysWhichPackagesAreInIt(t *testing.T) {
 }
 
 func TestSlugOnKernelsThatCannotIdmapIt(t *testing.T) {
+	files := map[string]string{"dir/hello": "world\n", "big": strings.Repeat("x", 24<<20)}
+	for i := range 1000 {
+		files[fmt.Sprintf("many/%d", i)] = "small"
+	}
+	image := slug(t, files)
+	for name, change := range map[string]func(*oci.Engine){
+		"squashfs":               oci.DisableIdmap,
+		"squashfs, nor overlays": oci.DisableLayers,
+	} {
+		t.Run(name, func(t *testing.T) {
+			before := traces(t)
+			e, err := oci.New(config(t))
+			if err != nil {
+				t.Fatal(err)
+			}
+			change(e)
+			s := spec("ls; cat dir/hello; ls many | wc -l; stat -c %U . dir dir/hello big | sort -u; echo x >> dir/hello && tail -n 1 dir/hello; sleep 1")
+			s.SlugPath = image
+			// Two at once, and neither sees what the other writes.
+			other := s
+			other.ID = hoist.NewID()
+			start(t, e, other)
+			if out, exit := run(t, e, s); out != "big\ndir\nmany\nworld\n1000\ndyno\nx\n" || exit.Code != 0 {
+				t.Errorf("got %q, %+v", out, exit)
+			}
+			if out, exit := watch(t, e, other.ID); out.String() != "big\ndir\nmany\nworld\n1000\ndyno\nx\n" || exit.Code != 0 {
+				t.Errorf("beside it, got %q, %+v", out, exit)
+			}
+			if err := e.Teardown(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			same(t, before)
+		})
+	}
+}
+
+// A copy is made once, and takes nothing of the dynos' own disks.
+func TestSlugCopyIsShared(t *testing.T) {
 	e := newEngine(t)
 	oci.DisableIdmap(e)
-	s := spec("cat dir/hello; stat -c %U . dir dir/hello | sort -u; echo x >> dir/hello && echo writable")
-	s.SlugPath = slug(t, map[string]string{"dir/hello": "world\n"})
-	if out, exit := run(t, e, s); out != "world\ndyno\nwritable\n" || exit.Code != 0 {
-		t.Fatalf("got %q, %+v", out, exit)
+	s := spec("sleep 100")
+	s.SlugPath = slug(t, map[string]string{"big": strings.Repeat("x", 40<<20)})
+	start(t, e, s)
+	s.ID, s.Command = hoist.NewID(), "head -c 50M /dev/zero > mine && echo fits"
+	if out, _ := run(t, e, s); out != "fits\n" {
+		t.Errorf("the slug takes the dyno's disk: %q", out)
+	}
+	copies := 0
+	backing, _ := filepath.Glob("/sys/block/loop*/loop/backing_file")
+	for _, path := range backing {
+		if file, err := os.ReadFile(path); err == nil && strings.Contains(string(file), "slug-0.ext4 (deleted)") && strings.Contains(string(file), filepath.Dir(t.TempDir())) {
+			copies++
+		}
+	}
+	if copies != 1 {
+		t.Errorf("there are %d copies", copies)
 	}
 }

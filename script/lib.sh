@@ -44,12 +44,23 @@ need() {
             echo 'create_main_cluster = false' | as_root tee /etc/postgresql-common/createcluster.d/hoist.conf >/dev/null
         fi ;;
     esac
-    as_root env DEBIAN_FRONTEND=noninteractive sh -c "apt-get -qq update && apt-get -qq -y --no-install-recommends -o Dpkg::Use-Pty=0 install $missing" </dev/null >/tmp/hoist-apt.$$ 2>&1 || {
-        tail -n 20 /tmp/hoist-apt.$$ >&2
-        rm -f /tmp/hoist-apt.$$
+    as_root true # here a password is asked for, if it is
+    said=$(mktemp)
+    (
+        while sleep 10 >/dev/null 2>&1 && kill -0 $$ 2>/dev/null; do
+            sed -n 's/^[a-z]*status:.*:\([0-9]*\)\.[0-9]*:\(.*\)/       \1%: \2/p' "$said" | tail -n 1
+        done
+    ) &
+    watcher=$!
+    installed=
+    as_root env DEBIAN_FRONTEND=noninteractive sh -c "apt-get -qq update && apt-get -qq -y --no-install-recommends -o Dpkg::Use-Pty=0 -o APT::Status-Fd=1 install $missing" </dev/null >"$said" 2>&1 && installed=1
+    kill $watcher
+    if [ -z "$installed" ]; then
+        grep -v '^[a-z]*status:' "$said" | tail -n 20 >&2
+        rm -f "$said"
         die "The packages$missing could not be installed."
-    }
-    rm -f /tmp/hoist-apt.$$
+    fi
+    rm -f "$said"
 }
 
 # need_go makes `go` the toolchain that go.mod asks for. Since 1.21 Go gets
