@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"maps"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 )
@@ -19,7 +20,8 @@ type Changes struct {
 	size    int64
 }
 
-// Size is how many bytes the files have that were written.
+// Size is how many bytes the files have that were written, and had those that are
+// no more.
 func (c Changes) Size() int64 { return c.size }
 
 // ChangesTo returns what has changed since the snapshot.
@@ -36,11 +38,15 @@ func (s Snapshot) ChangesTo(now Snapshot) Changes {
 			c.touched = append(c.touched, name)
 		default:
 			c.written = append(c.written, name)
-			c.size += is.size
+			c.size += is.size + was.size
 		}
 	}
 	for name, was := range s {
-		if is, there := now[name]; !there || is.mode.Type() != was.mode.Type() {
+		is, there := now[name]
+		if !there {
+			c.size += was.size
+		}
+		if !there || is.mode.Type() != was.mode.Type() {
 			c.removed = append(c.removed, name)
 		}
 	}
@@ -115,7 +121,7 @@ func ExtractChanges(r io.Reader, dir, base string, held Snapshot, limits Limits)
 
 // change does to a name what its entry says instead of writing it.
 func (x *extractor) change(dir *os.Root, name string, h *tar.Header) error {
-	base := filepath.Base(name)
+	base := path.Base(name)
 	if h.PAXRecords[changeRecord] == removed {
 		delete(x.held, name)
 		return dir.RemoveAll(base)

@@ -186,6 +186,11 @@ func TestChangesHoldOnlyWhatChanged(t *testing.T) {
 	if all := d.take().Size(); all != since.Size()+5 {
 		t.Error(all, since.Size())
 	}
+	d.must(os.Remove(d.path("same"))) // "content of same"
+	d.write("dir/same", "content")    // of "content of dir/same"
+	if c := since.ChangesTo(d.take()); c.Size() != 5+15+19+7 {
+		t.Errorf("%+v", c)
+	}
 }
 
 func TestChangesToSomethingElseDoNothing(t *testing.T) {

@@ -17,8 +17,9 @@ const CacheLimit = 2 << 30
 
 var cacheLimits = archive.Limits{Size: 8 << 30, Files: 2_000_000}
 
-// changesShare is the part of a cache that may be stored as changes: a change is
-// packed and stored again with each build until the whole cache is.
+// changesShare is the part of a cache that may differ from the stored whole.
+// What has changed is stored again with each build until the whole is, and what the
+// whole has too much is fetched.
 const changesShare = 4
 
 // cacheURLs are where an app's cache is: the whole one, and what has changed since

@@ -147,13 +147,16 @@ func TestABuildStoresWhatItChangedInTheCache(t *testing.T) {
 	c.expects("", "", "large: base", "third: three")
 	c.expects("echo four >fourth", "changes", "large: base", "third: three")
 	c.expects("", "", "fourth: four", "large: base", "third: three")
+	// So does what is there no more.
+	c.expects("rm large", "whole", "fourth: four", "large: base", "third: three")
+	c.expects("", "", "fourth: four", "third: three")
 }
 
 // withoutEnd builds with the end missing of the whole or of the changes.
 func (c *cached) withoutEnd(of, script string) (found []string, stored string) {
 	c.t.Helper()
-	c.expects(large, "whole")
-	c.expects("rm large; echo one >small", "changes", "large: base")
+	c.expects(large+"; echo base >other", "whole")
+	c.expects("rm other; echo one >small", "changes", "large: base", "other: base")
 	c.store.blobs[of] = c.store.blobs[of][:len(c.store.blobs[of])-20]
 	return c.build(script)
 }
@@ -170,10 +173,10 @@ func TestACacheThatCannotBeReadStartsEmpty(t *testing.T) {
 func TestChangesThatCannotBeReadAreForgotten(t *testing.T) {
 	c := newCached(t)
 	found, stored := c.withoutEnd("changes", "")
-	if len(found) != 2 || !strings.Contains(found[0], "is forgotten") || found[1] != "large: base" || stored != "changes" {
+	if len(found) != 3 || !strings.Contains(found[0], "is forgotten") || found[1] != "large: base" || found[2] != "other: base" || stored != "changes" {
 		t.Errorf("%q %q", found, stored)
 	}
-	c.expects("", "", "large: base")
+	c.expects("", "", "large: base", "other: base")
 }
 
 func TestCachesAreSharedWithAnOlderCompileWorker(t *testing.T) {
