@@ -274,6 +274,9 @@ func TestAFailedBuildSaysWhichLimitItMet(t *testing.T) {
 	w.machine().reason = hoist.ReasonMemory
 	w.worker(compile.Settings{})
 	r := w.await(w.push(map[string]string{"README": "nothing to see"}), hoist.BuildFailed)
+	if !strings.Contains(r.Output, "\n !     Its dyno met a limit: R15 (Memory quota vastly exceeded).\n\n !     Push rejected") {
+		t.Error(r.Output)
+	}
 	if !strings.Contains(r.Error, "could be detected") || !strings.HasSuffix(r.Error, "\nIts dyno met a limit: R15 (Memory quota vastly exceeded).") {
 		t.Error(r.Error)
 	}

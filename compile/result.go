@@ -32,7 +32,7 @@ func (j *job) result(ctx context.Context, d hoist.Dyno, took time.Duration) (slu
 	case err != nil:
 		return r, &rejected{reason: err.Error()}
 	case r.Error != "":
-		return r, &rejected{reason: clip(r.Error) + limitMet(d), buildpack: clip(r.Buildpack)}
+		return r, &rejected{reason: clip(r.Error), limit: limitMet(d), buildpack: clip(r.Buildpack)}
 	case d.ExitCode == nil || d.Reason == hoist.ReasonExitUnknown:
 		return r, errMachine
 	case *d.ExitCode != 0:
@@ -59,7 +59,7 @@ func (j *job) withoutResult(d hoist.Dyno, took time.Duration) error {
 func limitMet(d hoist.Dyno) string {
 	switch d.Reason {
 	case hoist.ReasonMemory, hoist.ReasonDisk, hoist.ReasonPids:
-		return "\nIts dyno met a limit: " + d.Reason + "."
+		return "Its dyno met a limit: " + d.Reason + "."
 	}
 	return ""
 }
