@@ -70,6 +70,13 @@ const ReasonClientLost = "the connection to its client was lost"
 // its exit code is ExitUnknown.
 const ReasonExitUnknown = "it ended while no runtime watched, so its exit status is not known"
 
+// Reasons of dynos that met a limit of their size.
+const (
+	ReasonMemory = "R15 (Memory quota vastly exceeded)"
+	ReasonDisk   = "its disk is full"
+	ReasonPids   = "it had as many processes and threads as its size allows"
+)
+
 // ExitUnknown is the exit code of a dyno whose own could not be learned: that of a killed one,
 // as every client understands it.
 const ExitUnknown = 128 + 9

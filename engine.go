@@ -96,6 +96,7 @@ type Exit struct {
 	Code      int // 128+n for signal n; -1 if it cannot be known
 	OOM       bool
 	DiskFull  bool
+	PidsFull  bool // it was refused a process or thread, having as many as it may
 	TimedOut  bool
 	StartedAt time.Time
 	EndedAt   time.Time

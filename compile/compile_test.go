@@ -268,6 +268,20 @@ func TestAFailedBuildSaysWhy(t *testing.T) {
 	}
 }
 
+func TestAFailedBuildSaysWhichLimitItMet(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.machine().reason = hoist.ReasonMemory
+	w.worker(compile.Settings{})
+	r := w.await(w.push(map[string]string{"README": "nothing to see"}), hoist.BuildFailed)
+	if !strings.Contains(r.Output, "\n !     Its dyno met a limit: R15 (Memory quota vastly exceeded).\n\n !     Push rejected") {
+		t.Error(r.Output)
+	}
+	if !strings.Contains(r.Error, "could be detected") || !strings.HasSuffix(r.Error, "\nIts dyno met a limit: R15 (Memory quota vastly exceeded).") {
+		t.Error(r.Error)
+	}
+}
+
 func TestABuildSeesURLsAndConfigButNoCredential(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/hoist-sh/hoist"
@@ -21,6 +22,7 @@ var (
 // the user.
 type rejected struct {
 	reason    string
+	limit     string // of the dyno that it met; empty if it met none
 	buildpack string // what the app was recognised as, if it was
 }
 
@@ -103,7 +105,8 @@ func (j *job) settle(ctx context.Context, slug hoist.Slug, failure error) error 
 
 func (j *job) fail(ctx context.Context, why *rejected) error {
 	text := j.out.tail.String() + farewell(j.build, why)
-	if err := j.db.FailBuildJob(ctx, j.build, why.reason, text); err != nil {
+	reason := strings.TrimSuffix(why.reason+"\n"+why.limit, "\n")
+	if err := j.db.FailBuildJob(ctx, j.build, reason, text); err != nil {
 		return err
 	}
 	j.settled = true
@@ -121,10 +124,14 @@ func farewell(b hoist.Build, why *rejected) string {
 	if why.buildpack != "" {
 		what = "failed to compile " + why.buildpack + " app"
 	}
-	if b.Push == nil {
-		return fmt.Sprintf(" !     Build failed: %s.\n\n", what)
+	limit := ""
+	if why.limit != "" {
+		limit = " !     " + why.limit + "\n\n"
 	}
-	return fmt.Sprintf(" !     Push rejected, %s.\n\n !     Push failed\n", what)
+	if b.Push == nil {
+		return fmt.Sprintf("%s !     Build failed: %s.\n\n", limit, what)
+	}
+	return fmt.Sprintf("%s !     Push rejected, %s.\n\n !     Push failed\n", limit, what)
 }
 
 func (j *job) ring() {

@@ -42,6 +42,7 @@ type machine struct {
 	id       hoist.ID
 	listener net.Listener
 	ctx      context.Context
+	reason   string // of dynos that end
 
 	mu    sync.Mutex
 	dynos map[hoist.ID]*exec.Cmd
@@ -162,7 +163,7 @@ func (m *machine) attach(conn net.Conn) {
 		code = 137
 	}
 	if m.ctx.Err() == nil {
-		m.ended(id, code, "")
+		m.ended(id, code, m.reason)
 	}
 }
 

@@ -32,7 +32,7 @@ func (j *job) result(ctx context.Context, d hoist.Dyno, took time.Duration) (slu
 	case err != nil:
 		return r, &rejected{reason: err.Error()}
 	case r.Error != "":
-		return r, &rejected{reason: clip(r.Error), buildpack: clip(r.Buildpack)}
+		return r, &rejected{reason: clip(r.Error), limit: limitMet(d), buildpack: clip(r.Buildpack)}
 	case d.ExitCode == nil || d.Reason == hoist.ReasonExitUnknown:
 		return r, errMachine
 	case *d.ExitCode != 0:
@@ -52,6 +52,16 @@ func (j *job) withoutResult(d hoist.Dyno, took time.Duration) error {
 		return &rejected{reason: fmt.Sprintf("The build ended with exit status %d: %s.", *d.ExitCode, d.Reason)}
 	}
 	return &rejected{reason: fmt.Sprintf("The build ended with exit status %d.", *d.ExitCode)}
+}
+
+// limitMet says which limit of its dyno a failed build met, if it did: what ran in it may not
+// have known why it was killed.
+func limitMet(d hoist.Dyno) string {
+	switch d.Reason {
+	case hoist.ReasonMemory, hoist.ReasonDisk, hoist.ReasonPids:
+		return "Its dyno met a limit: " + d.Reason + "."
+	}
+	return ""
 }
 
 func clip(s string) string { return s[:min(len(s), 4000)] }

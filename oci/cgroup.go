@@ -97,12 +97,22 @@ func (c *cgroups) oomKilled(id string) bool {
 	if c.v2 {
 		file = "memory.events"
 	}
-	data, err := os.ReadFile(filepath.Join(c.dir("memory", id), file))
+	return happened(filepath.Join(c.dir("memory", id), file), "oom_kill")
+}
+
+// pidsFull reports whether the container was refused a process or thread.
+func (c *cgroups) pidsFull(id string) bool {
+	return happened(filepath.Join(c.dir("pids", id), "pids.events"), "max")
+}
+
+// happened reports whether a file of counters says that an event did.
+func happened(file, event string) bool {
+	data, err := os.ReadFile(file)
 	if err != nil {
 		return false
 	}
 	for line := range strings.Lines(string(data)) {
-		if n, ok := strings.CutPrefix(strings.TrimSpace(line), "oom_kill "); ok {
+		if n, ok := strings.CutPrefix(strings.TrimSpace(line), event+" "); ok {
 			return n != "0"
 		}
 	}

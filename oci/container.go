@@ -125,6 +125,7 @@ func (e *Engine) supervise(c *container) {
 	exit := hoist.Exit{
 		Code:     code,
 		OOM:      e.cgroups.oomKilled(c.name),
+		PidsFull: e.cgroups.pidsFull(c.name),
 		DiskFull: diskFull(filepath.Join(c.dir, diskFile)),
 		EndedAt:  time.Now(),
 	}

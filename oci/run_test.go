@@ -20,7 +20,7 @@ import (
 func TestOutputAndExitCode(t *testing.T) {
 	e := newEngine(t)
 	out, exit := run(t, e, spec("echo hello; echo world >&2; exit 7"))
-	if out != "hello\nworld\n" || exit.Code != 7 || exit.OOM || exit.DiskFull || exit.TimedOut {
+	if out != "hello\nworld\n" || exit.Code != 7 || exit.OOM || exit.DiskFull || exit.PidsFull || exit.TimedOut {
 		t.Fatalf("got %q, %+v", out, exit)
 	}
 	if exit.StartedAt.IsZero() || exit.EndedAt.Before(exit.StartedAt) {
@@ -144,7 +144,7 @@ func TestForkBombMeetsThePidsLimitOnly(t *testing.T) {
 		t.Fatalf("neighbour got %q, %+v", out, exit)
 	}
 	out, exit := watch(t, e, s.ID)
-	if !strings.Contains(out.String(), "fork") || exit.Code == 0 || exit.OOM {
+	if !strings.Contains(out.String(), "fork") || exit.Code == 0 || exit.OOM || !exit.PidsFull {
 		t.Fatalf("got %q, %+v", out, exit)
 	}
 }

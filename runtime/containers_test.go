@@ -186,6 +186,9 @@ func TestContainers(t *testing.T) {
 	id, _ = a.oneOff(hoist.Dyno{Command: `head -c 1400000000 /dev/zero | tail`})
 	a.eventually("out of memory", func() bool { return a.exit(id) >= 0 })
 	a.logs("heroku[run.1]: Error R15 (Memory quota vastly exceeded)")
+	id, _ = a.oneOff(hoist.Dyno{Command: `perl -e 'for (1 .. 300) { my $pid = fork; defined $pid or exit 3; $pid or sleep 1000 }'; exit $?`})
+	a.eventually("no more processes", func() bool { return a.exit(id) == 3 })
+	a.logs("heroku[run.1]: Error: it had as many processes and threads as its size allows")
 
 	a.deployImage(slug, map[string]string{"web": serve, "flood": `APP=1 exec ./app flood`})
 	a.eventually("three up", func() bool { return a.live() == "flood.1 up, web.1 up, web.2 up" })

@@ -274,14 +274,17 @@ func (s *supervisor) noteExit() {
 	exit := s.proc.exit
 	switch {
 	case exit.OOM:
-		s.say("Error R15 (Memory quota vastly exceeded)")
-		s.dyno.Reason = "R15 (Memory quota vastly exceeded)"
+		s.say("Error " + hoist.ReasonMemory)
+		s.dyno.Reason = hoist.ReasonMemory
 	case exit.TimedOut:
 		s.say(fmt.Sprintf("Error: it ran for longer than %s", s.dyno.Timeout))
 		s.dyno.Reason = fmt.Sprintf("it ran for longer than %s", s.dyno.Timeout)
 	case exit.DiskFull:
 		s.say("Error: its disk is full; files beyond the dyno's size were not written")
-		s.dyno.Reason = "its disk is full"
+		s.dyno.Reason = hoist.ReasonDisk
+	case exit.PidsFull && exit.Code != 0: // who copes with it need not hear of it
+		s.say("Error: " + hoist.ReasonPids)
+		s.dyno.Reason = hoist.ReasonPids
 	}
 	if exit.Code < 0 {
 		exit.Code = hoist.ExitUnknown
