@@ -147,6 +147,36 @@ func TestRescue(t *testing.T) {
 	}
 }
 
+// While the ground is away nothing can be proved: what is of the good release and there does the work,
+// so that nobody else need do it; what is new waits.
+func TestWithoutTheGroundTheGoodReleaseDoesTheWork(t *testing.T) {
+	y := bareSystem(t)
+	good := y.proven(t, 1)
+	dir := filepath.Join(y.seed.cfg.file("system"), "compile")
+	os.MkdirAll(dir, 0o700)
+	dyno := func(id, release, report string) *systemDyno {
+		if report != "" {
+			if err := os.WriteFile(filepath.Join(dir, "report-"+id+".json"), []byte(report), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		d := &systemDyno{Dyno: hoist.Dyno{ID: id, ReleaseID: release, Type: "compile", State: hoist.DynoStarting}}
+		y.dynos[id] = d
+		return d
+	}
+	lacking := dyno("1", good.ReleaseID, `{"id": "1", "needs": [{"on": "blobs", "missing": "gone"}]}`)
+	serving := dyno("2", good.ReleaseID, `{"id": "2", "needs": [{"on": "bus", "missing": "gone", "without": "it looks"}, {"on": "api", "missing": "gone"}]}`)
+	dyno("3", "new", `{"id": "3"}`)
+	dyno("4", good.ReleaseID, "") // has not begun
+	if !y.lacksGround(lacking) || y.lacksGround(serving) {
+		t.Error("who waits for the ground, and who does not?")
+	}
+	y.proveAlone()
+	if p := y.state.Proven; len(p) != 2 || !p["1"] || !p["2"] || lacking.State != hoist.DynoUp {
+		t.Errorf("%v do the work", p)
+	}
+}
+
 // A component may write what it likes into its directory.
 func TestReportsAreNotTrusted(t *testing.T) {
 	s := &Settings{DataDir: t.TempDir()}

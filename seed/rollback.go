@@ -3,7 +3,6 @@ package seed
 import (
 	"context"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/hoist-sh/hoist"
@@ -113,23 +112,20 @@ func (d *desired) withQuantities(of *desired) *desired {
 	return &back
 }
 
-// proveAlone lets the dynos of a rollback take over while the database is away, where nothing
-// can be proved: those that have been running for a while. A runtime dyno
-// waits, as its dynos could not be moved.
+// proveAlone lets dynos take over while a part of the ground is away, where nothing
+// can be proved. Those of the last good release only have to be there, those of a rollback must
+// have been running for a while; a runtime dyno of one waits, as the dynos of the one before could not be moved.
 func (y *system) proveAlone() {
-	if y.state.Override == nil {
-		return
-	}
 	for _, d := range y.dynos {
-		if d.stopping() || y.state.Proven[d.ID] || d.ReleaseID != y.state.Override.To.code().ReleaseID && d.ReleaseID != y.state.Override.To.ReleaseID || d.Type == hoist.ComponentRuntime {
+		back := y.state.Override != nil && y.state.Override.To.has(d) && d.Type != hoist.ComponentRuntime
+		if d.stopping() || y.state.Proven[d.ID] || !back && (y.state.Override != nil || !y.state.Good.has(d)) {
 			continue
 		}
-		reports := y.seed.cfg.reports(d.Type, time.Now())
-		i := slices.IndexFunc(reports, func(r hoist.Report) bool { return r.ID == d.ID })
-		if i >= 0 && time.Since(reports[i].Since) > aloneAfter {
+		r, ok := y.report(d)
+		if ok && (!back || time.Since(r.Since) > aloneAfter) {
 			y.state.Proven[d.ID] = true
-			d.State = hoist.DynoUp
-			y.log.Warn("takes over without a proof, as the database is away", "dyno", d.Name(), "release", d.Version)
+			d.State, d.lacks, d.passed = hoist.DynoUp, "", time.Now()
+			y.log.Warn("takes over without a proof, as the ground is away", "dyno", d.Name(), "release", d.Version)
 		}
 	}
 }

@@ -96,7 +96,7 @@ func (y *system) prove(ctx context.Context, there bool) {
 	defer cancel()
 	want := y.state.wanted()
 	registered, err := y.seed.db.Registrations(ctx)
-	if err != nil || !there {
+	if err != nil || !there || !y.bus.Connected() || !up(y.seed.ground) {
 		for _, d := range y.dynos {
 			d.since = time.Now()
 			d.trial.stop()
@@ -118,7 +118,7 @@ func (y *system) prove(ctx context.Context, there bool) {
 		}
 		if !d.done {
 			d.lacks = y.lacks(ctx, d, registered)
-			d.done = d.lacks == ""
+			d.done = d.lacks == "" || y.state.Good.has(d) && y.lacksGround(d)
 		}
 		if !d.done && time.Since(d.since) > y.seed.cfg.proofLimit() {
 			y.failDyno(d, d.lacks)
@@ -127,6 +127,25 @@ func (y *system) prove(ctx context.Context, there bool) {
 		}
 	}
 	y.admit(ctx, want)
+}
+
+// lacksGround reports whether a dyno says that it waits for a part of the ground. If it is of a
+// good release that is so, and nobody else could do more.
+func (y *system) lacksGround(d *systemDyno) bool {
+	r, ok := y.report(d)
+	return ok && slices.ContainsFunc(r.Needs, func(n hoist.Need) bool {
+		return n.Missing != "" && n.Without == "" && !slices.Contains(hoist.Components, n.On)
+	})
+}
+
+// report is what a dyno's process says of itself.
+func (y *system) report(d *systemDyno) (hoist.Report, bool) {
+	reports := y.seed.cfg.reports(d.Type, time.Now())
+	i := slices.IndexFunc(reports, func(r hoist.Report) bool { return r.ID == d.ID })
+	if i < 0 {
+		return hoist.Report{}, false
+	}
+	return reports[i], true
 }
 
 // admit lets in those that have done their tasks. Those of a release that is not

@@ -82,8 +82,11 @@ func (y *system) standsIn(c TaskStatus) TaskStatus {
 				continue
 			}
 			c.By = append(c.By, fmt.Sprintf("%s (v%d)", d.Name, d.Version))
-			if d.State == string(hoist.DynoUp) {
+			switch {
+			case d.State == string(hoist.DynoUp):
 				c.State, c.WaitsFor = stateUp, ""
+			case c.State == stateWaiting && d.Lacks != "":
+				c.WaitsFor = "its dynos (" + d.Lacks + ")"
 			}
 		}
 	}
