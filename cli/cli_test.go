@@ -263,6 +263,10 @@ func TestErrorsNameTheNextStep(t *testing.T) {
 	if code, _, errs := s.run("whoami"); code != 1 || !strings.Contains(errs, "Can't reach the platform at http://127.0.0.1:1") {
 		t.Error(code, errs)
 	}
+	page := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "This port is for cats.\nMeow.", 400) }))
+	defer page.Close()
+	s.env["HOIST_HOST"] = page.URL
+	s.golden(1, "", " !    "+strings.TrimPrefix(page.URL, "http://")+" answered 400 Bad Request: This port is for cats. Is this the address of a hoist platform?\n", "whoami")
 	delete(s.env, "HOIST_HOST")
 	s.golden(1, "", " !    You are not logged in to any platform. Run `hoist login HOST`.\n", "whoami")
 }

@@ -198,7 +198,11 @@ func (c *client) do(req *http.Request) (*http.Response, error) {
 	json.Unmarshal(text, &about)
 	if json.Unmarshal(text, e) != nil || e.Message == "" {
 		e.ID = "http_" + http.StatusText(res.StatusCode)
-		e.Message = fmt.Sprintf("%s answered %s. Is this the address of a hoist platform?", req.URL.Host, res.Status)
+		said := ""
+		if strings.HasPrefix(res.Header.Get("Content-Type"), "text/plain") {
+			said = ": " + strings.TrimRight(clip(firstLine(string(text)), 200), ".")
+		}
+		e.Message = fmt.Sprintf("%s answered %s%s. Is this the address of a hoist platform?", req.URL.Host, res.Status, said)
 	}
 	if res.StatusCode == http.StatusUnauthorized {
 		e.ID = hoist.ErrUnauthorized.ID
