@@ -379,6 +379,12 @@ func TestOnlyWhoMayGetsIn(t *testing.T) {
 		e.want(403, "POST", "/apps", "", "Authorization: Bearer "+second)
 		e.want(403, "GET", "/apps/x/config-vars", "", "Authorization: Bearer "+second)
 		e.want(403, "POST", "/oauth/authorizations", "", "Authorization: Bearer "+second)
+		e.want(200, "GET", "/users/~", "", "Authorization: Bearer "+second)
+		writes := e.want(201, "POST", "/oauth/authorizations", `{"scope":["write"]}`).text("access_token.token")
+		for _, method := range []string{"PATCH", "DELETE"} {
+			e.want(403, method, "/account", `{}`, "Authorization: Bearer "+writes)
+			e.want(403, method, "/users/~", `{}`, "Authorization: Bearer "+writes)
+		}
 		e.want(200, "DELETE", path, "")
 		e.want(404, "DELETE", path, "")
 		e.want(401, "GET", "/apps", "", "Authorization: Bearer "+second)

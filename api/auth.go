@@ -118,6 +118,9 @@ func permitted(granted []string, method, path string) bool {
 	if has("global") {
 		return true
 	}
+	if user, ok := strings.CutPrefix(path, "/users/"); ok && !strings.Contains(user, "/") {
+		path = "/account" // by another name
+	}
 	if path == "/account" || strings.HasPrefix(path, "/account/") || strings.HasPrefix(path, "/oauth/") {
 		return path == "/account" && method == http.MethodGet
 	}

@@ -98,7 +98,7 @@ func (s *Server) collaboratorCreate(c *call, a hoist.App) (any, error) {
 	}
 	account, err := s.DB.Account(c.Context(), string(in.User))
 	if e, ok := hoist.AsError(err); ok && e.Is(hoist.ErrNotFound) {
-		return nil, hoist.Invalid("There is no account %.100s. Whoever runs the platform can make one: hoist admin account EMAIL", in.User)
+		return nil, hoist.Invalid("There is no account %.100s. Whoever runs the platform can make one: hoist seed exec api hoist admin account EMAIL", in.User)
 	}
 	if err != nil {
 		return nil, err

@@ -51,7 +51,7 @@ func (s *shell) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		io.WriteString(w, `{"id":"unauthorized","message":"Invalid credentials provided."}`)
 	case !ok:
 		w.WriteHeader(404)
-		io.WriteString(w, `{"id":"not_found","message":"Couldn't find that app."}`)
+		io.WriteString(w, `{"id":"not_found","message":"Couldn't find that app.","resource":"app"}`)
 	default:
 		io.WriteString(w, answer)
 	}
@@ -140,6 +140,16 @@ func TestPsOfATypeThatDoesNotRun(t *testing.T) {
 	s := newShell(t, map[string]string{"GET /apps/demo/dynos": dynosOfDemo})
 	s.golden(1, "", " !    demo runs no dynos of type scal.\n !    Did you mean `hoist ps:scale`?\n", "ps", "scal", "web=2", "-a", "demo")
 	s.golden(1, "", " !    demo runs no dynos of type wrker.\n !    Did you mean worker?\n", "ps", "wrker", "-a", "demo")
+}
+
+func TestPsOfAnAppWithoutDynosNamesTheNextStep(t *testing.T) {
+	s := newShell(t, map[string]string{"GET /apps/demo/dynos": `[]`, "GET /apps/demo/formation": `[]`})
+	s.golden(0, "", "demo has no dynos yet. Deploy it: git push hoist main\n", "ps", "-a", "demo")
+	s.golden(0, "", "demo has no process types yet. Deploy it first: git push hoist main\n", "ps:type", "-a", "demo")
+	s.answers["GET /apps/demo/formation"] = `[{"type":"clock"},{"type":"web"}]`
+	s.golden(0, "", "demo has no dynos. `hoist ps:scale web=1` starts one.\n", "ps", "-a", "demo")
+	s.answers["GET /apps/demo/formation"] = `[{"type":"clock"}]`
+	s.golden(0, "", "demo has no dynos. `hoist ps:scale clock=1` starts one.\n", "ps", "-a", "demo")
 }
 
 func TestScaleInBothForms(t *testing.T) {
@@ -253,6 +263,10 @@ func TestErrorsNameTheNextStep(t *testing.T) {
 	if code, _, errs := s.run("whoami"); code != 1 || !strings.Contains(errs, "Can't reach the platform at http://127.0.0.1:1") {
 		t.Error(code, errs)
 	}
+	page := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "This port is for cats.\nMeow.", 400) }))
+	defer page.Close()
+	s.env["HOIST_HOST"] = page.URL
+	s.golden(1, "", " !    "+strings.TrimPrefix(page.URL, "http://")+" answered 400 Bad Request: This port is for cats. Is this the address of a hoist platform?\n", "whoami")
 	delete(s.env, "HOIST_HOST")
 	s.golden(1, "", " !    You are not logged in to any platform. Run `hoist login HOST`.\n", "whoami")
 }

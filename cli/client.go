@@ -191,10 +191,18 @@ func (c *client) do(req *http.Request) (*http.Response, error) {
 	}
 	defer res.Body.Close()
 	e := &hoist.Error{Status: res.StatusCode}
+	var about struct {
+		Resource string `json:"resource"`
+	}
 	text, _ := io.ReadAll(io.LimitReader(res.Body, 64<<10))
+	json.Unmarshal(text, &about)
 	if json.Unmarshal(text, e) != nil || e.Message == "" {
 		e.ID = "http_" + http.StatusText(res.StatusCode)
-		e.Message = fmt.Sprintf("%s answered %s. Is this the address of a hoist platform?", req.URL.Host, res.Status)
+		said := ""
+		if strings.HasPrefix(res.Header.Get("Content-Type"), "text/plain") {
+			said = ": " + strings.TrimRight(clip(firstLine(string(text)), 200), ".")
+		}
+		e.Message = fmt.Sprintf("%s answered %s%s. Is this the address of a hoist platform?", req.URL.Host, res.Status, said)
 	}
 	if res.StatusCode == http.StatusUnauthorized {
 		e.ID = hoist.ErrUnauthorized.ID
@@ -206,9 +214,18 @@ func (c *client) do(req *http.Request) (*http.Response, error) {
 	}
 	if res.StatusCode == http.StatusNotFound {
 		e.ID = hoist.ErrNotFound.ID
+		if about.Resource == "app" {
+			return nil, noSuchApp{e}
+		}
 	}
 	return nil, e
 }
+
+// noSuchApp is the error that there is no app in the path, or none that one may
+// see; what else is not found is something of an app.
+type noSuchApp struct{ error }
+
+func (e noSuchApp) Unwrap() error { return e.error }
 
 func (c *client) decode(res *http.Response, out any) error {
 	if err := json.NewDecoder(res.Body).Decode(out); err != nil {

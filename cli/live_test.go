@@ -152,6 +152,7 @@ func TestEveryCommandAgainstTheRealAPI(t *testing.T) {
 	l.ok("releases:info v2", "Release v2", "ann@example.com")
 	l.ok("ps", "demo has no dynos")
 	l.expect(1, "ps:scale web=1", "Deploy it first")
+	l.expect(1, "ps:restart web", "demo has no dyno web") // not: no such app
 	l.ok("buildpacks", "hoist/go")
 	l.ok("buildpacks:add -i 1 hoist/node", "1. hoist/node", "2. hoist/go")
 	l.expect(1, "buildpacks:remove hoist/noed", "Did you mean hoist/node?")

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/hoist-sh/hoist"
+	"github.com/spf13/cobra"
 )
 
 func TestRemoteURLs(t *testing.T) {
@@ -130,6 +131,41 @@ func TestTheRemoteCommandIsHerokus(t *testing.T) {
 	} {
 		if got := RemoteCommand(c.args); got != c.want {
 			t.Errorf("%q: %s, want %s", c.args, got, c.want)
+		}
+	}
+}
+
+func TestTheAppAtTheEndOfACommand(t *testing.T) {
+	for line, want := range map[string]string{
+		"bash -a shop":           "shop||bash",
+		"bash --app=shop":        "shop||bash",
+		"bin/x --all --app shop": "shop||bin/x --all",
+		"bash --remote prod":     "|prod|bash",
+		"-a other bash -a shop":  "other||bash -a shop",
+		"-- bash -a shop":        "||bash -a shop",
+		"bash -- -a shop":        "||bash -- -a shop",
+		"ls -a /tmp":             "||ls -a /tmp",
+		"ls -a .":                "||ls -a .",
+		"bash -a":                "||bash -a",
+		"grep -r shop":           "||grep -r shop",
+		"bash":                   "||bash",
+		"bash -a shop -x":        "||bash -a shop -x",
+		"-r prod bash -a shop":   "|prod|bash -a shop",
+	} {
+		o := &oneOff{target: target{CLI: New()}}
+		got := ""
+		cmd := &cobra.Command{Use: "run", SilenceErrors: true, SilenceUsage: true, RunE: func(cmd *cobra.Command, args []string) error {
+			args = o.take(cmd, args)
+			got = o.app + "|" + o.remote + "|" + strings.Join(args, " ")
+			return nil
+		}}
+		o.flags(cmd)
+		cmd.SetArgs(strings.Fields(line))
+		if err := cmd.Execute(); err != nil {
+			t.Error(line, err)
+		}
+		if got != want {
+			t.Errorf("%s: %s, want %s", line, got, want)
 		}
 	}
 }

@@ -53,7 +53,19 @@ func (p *psCommand) show(ctx context.Context, cmd *cobra.Command, types []string
 		return p.noSuchType(cmd, types[0], typesOf(all))
 	}
 	if len(dynos) == 0 {
-		p.say("%s has no dynos. `hoist ps:scale web=1` starts one.", p.app)
+		formation, err := list[processType](ctx, p.api, p.path("formation"), "", 0)
+		switch {
+		case err != nil:
+			return err
+		case len(formation) == 0:
+			p.say("%s has no dynos yet. Deploy it: git push hoist main", p.app)
+		default:
+			one := formation[0].V.Type
+			if slices.ContainsFunc(formation, func(f item[processType]) bool { return f.V.Type == "web" }) {
+				one = "web"
+			}
+			p.say("%s has no dynos. `hoist ps:scale %s=1` starts one.", p.app, one)
+		}
 		return nil
 	}
 	plain := make([]dyno, len(dynos))

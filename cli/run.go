@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/url"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -33,6 +34,39 @@ func (o *oneOff) flags(cmd *cobra.Command) {
 	cmd.Flags().StringArrayVarP(&o.env, "env", "e", nil, "a further variable for the command, NAME=value")
 	cmd.RegisterFlagCompletionFunc("size", o.completeSizes)
 	cmd.Flags().SetInterspersed(false) // what follows the command is the command's
+}
+
+// take reads `-a APP` and `--remote NAME` also at the end of the command, where
+// people who know Heroku's CLI write them; behind -- all is the command's.
+func (o *oneOff) take(cmd *cobra.Command, args []string) []string {
+	if cmd.ArgsLenAtDash() >= 0 || slices.Contains(args, "--") || o.app != "" || o.remote != "" {
+		return args
+	}
+	last := len(args) - 1
+	flag, value, joined := strings.Cut(args[last], "=")
+	rest := args[:last]
+	if !joined && last > 1 {
+		flag, value, rest = args[last-1], args[last], args[:last-1]
+	}
+	if len(rest) == 0 {
+		return args
+	}
+	switch {
+	case (flag == "--app" || flag == "-a" && !joined) && hoist.AppName.MatchString(value):
+		o.app = value
+	case flag == "--remote" && value != "":
+		o.remote = value
+	default:
+		return args
+	}
+	return rest
+}
+
+// on is target's, with the app also at the end of the command.
+func (o *oneOff) on(body func(ctx context.Context, args []string) error) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, args []string) error {
+		return o.target.on(body)(cmd, o.take(cmd, args))
+	}
 }
 
 // request is the body that starts the dyno.
@@ -79,8 +113,9 @@ func (c *CLI) run() *cobra.Command {
 		Use: "run [FLAGS] COMMAND...", Short: "Run a command in a one-off dyno, attached to this terminal",
 		Long: `Run a command in a one-off dyno with the app's code and config, attached to
 this terminal. Its exit code is that of the command. Input can be piped in.
-Flags for hoist stand before the command.`,
-		Example: "$ hoist run bash\n$ hoist run -a my-app bin/migrate --all\n$ hoist run 'wc -l' < data.csv",
+Flags for hoist stand before the command; --app and --remote may also stand
+at its end. A command that ends so itself stands behind --.`,
+		Example: "$ hoist run bash\n$ hoist run bash -a my-app\n$ hoist run -a my-app -- bin/migrate --all -a all\n$ hoist run 'wc -l' < data.csv",
 		Args:    args(cobra.MinimumNArgs(1)),
 	}
 	cmd.RunE = r.on(r.attached)

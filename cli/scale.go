@@ -210,6 +210,10 @@ func (p *psTypeCommand) run(ctx context.Context, args []string) error {
 	if p.json {
 		return p.printJSON(formation)
 	}
+	if len(formation) == 0 {
+		p.say("%s has no process types yet. Deploy it first: git push hoist main", p.app)
+		return nil
+	}
 	rows := [][]string{{"Type", "Size", "Quantity"}, {"────", "────", "────────"}}
 	for _, t := range formation {
 		rows = append(rows, []string{t.V.Type, t.V.Size, strconv.Itoa(t.V.Quantity)})
@@ -220,7 +224,7 @@ func (p *psTypeCommand) run(ctx context.Context, args []string) error {
 
 // explainDyno adds to "not found" the dyno that was probably meant.
 func (t *target) explainDyno(ctx context.Context, err error, args []string) error {
-	if !errors.Is(err, hoist.ErrNotFound) || len(args) == 0 || strings.Contains(err.Error(), "app") {
+	if missing := (noSuchApp{}); !errors.Is(err, hoist.ErrNotFound) || len(args) == 0 || errors.As(err, &missing) {
 		return err
 	}
 	near := nearest(args[0], t.dynoNames(ctx))

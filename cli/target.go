@@ -6,7 +6,6 @@ import (
 	"net/url"
 	"strings"
 
-	"github.com/hoist-sh/hoist"
 	"github.com/spf13/cobra"
 )
 
@@ -72,7 +71,7 @@ func (t *target) on(body func(ctx context.Context, args []string) error) func(*c
 			return err
 		}
 		err := body(cmd.Context(), args)
-		if !errors.Is(err, hoist.ErrNotFound) || !strings.Contains(err.Error(), "app") {
+		if missing := (noSuchApp{}); !errors.As(err, &missing) {
 			return err
 		}
 		if near := nearest(t.app, t.appNames(cmd.Context())); near != "" && near != t.app {

@@ -142,6 +142,22 @@ func TestHTTP2RequestsCarryTheirOrigin(t *testing.T) {
 	}
 }
 
+func TestEachPortTellsWhoSpeaksTheOther(t *testing.T) {
+	w := newWorld(t)
+	resp, err := http.Get("http://" + w.https + "/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if body, _ := io.ReadAll(resp.Body); resp.StatusCode != 400 || !strings.Contains(string(body), "HTTPS") {
+		t.Errorf("%d %s", resp.StatusCode, body)
+	}
+	client := &http.Client{Transport: &http.Transport{TLSClientConfig: w.tls()}, Timeout: 5 * time.Second}
+	if _, err := client.Get("https://" + w.http + "/"); err == nil || !strings.Contains(err.Error(), "gave HTTP response") {
+		t.Error(err)
+	}
+}
+
 func TestHTTP2FailuresHavePages(t *testing.T) {
 	w := newWorld(t)
 	client := &http.Client{Transport: &http.Transport{TLSClientConfig: w.tls(), ForceAttemptHTTP2: true}}

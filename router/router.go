@@ -8,6 +8,7 @@ import (
 	"crypto/tls"
 	"encoding/json"
 	"errors"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -163,6 +164,7 @@ func (r *Router) serveTLS(ctx context.Context, c *tls.Conn, h2 *handover, greete
 	err := c.HandshakeContext(hello)
 	cancel()
 	if err != nil {
+		tellPlainHTTP(err)
 		c.Close()
 		return
 	}
@@ -175,6 +177,21 @@ func (r *Router) serveTLS(ctx context.Context, c *tls.Conn, h2 *handover, greete
 	t := asFrom(ctx, c)
 	t.TLS = &state
 	r.http1.ServeConn(c, t)
+}
+
+// tellPlainHTTP answers a client whose handshake failed as it speaks HTTP without
+// TLS.
+func tellPlainHTTP(failed error) {
+	var record tls.RecordHeaderError
+	if !errors.As(failed, &record) || record.Conn == nil {
+		return
+	}
+	switch string(record.RecordHeader[:]) { // the first bytes of a request
+	case "GET /", "HEAD ", "POST ", "PUT /", "PATCH", "DELET", "OPTIO":
+		record.Conn.SetWriteDeadline(time.Now().Add(time.Second))
+		io.WriteString(record.Conn, "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n"+
+			"This port speaks HTTPS, not HTTP.\n")
+	}
 }
 
 // accept hands connections to serve, which must not wait, until ctx ends.

@@ -33,10 +33,13 @@ func adminAccountCommand() *cobra.Command {
 		Long: `Make an account if there is none with this e-mail address. With flags, also set
 its password, add an SSH public key, or make an API token, which is printed.
 It needs DATABASE_URL, not a running platform, and may be run again.`,
-		Example: `  hoist admin account ann@example.com --token "ann's laptop" --key ~/.ssh/id_ed25519.pub
-  echo 'correct horse' | hoist admin account ann@example.com --password-stdin`,
+		Example: `$ hoist seed exec api hoist admin account ann@example.com --token "ann's laptop" --key ~/.ssh/id_ed25519.pub
+$ echo 'correct horse' | hoist seed exec api hoist admin account ann@example.com --password-stdin`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if os.Getenv("DATABASE_URL") == "" {
+				return fmt.Errorf("DATABASE_URL is not set. On the machine of the platform, as root: hoist seed exec api hoist admin account %s", args[0])
+			}
 			db, err := postgres.Open(cmd.Context(), os.Getenv("DATABASE_URL"))
 			if err != nil {
 				return err

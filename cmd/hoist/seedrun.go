@@ -18,7 +18,7 @@ func (c *outOfBand) runCommand() *cobra.Command {
 		Long: `Run a command, by default a shell, in a container like a one-off dyno of the platform's own app: the slug
 that runs now, on the host's network, attached to this terminal. Its exit code is that of the command.
 API, database and bus are not needed.`,
-		Example:           "$ hoist seed run\n$ hoist seed run --as api -- bin/hoist admin accounts",
+		Example:           "$ hoist seed run\n$ hoist seed run --as api -- bin/hoist admin account ann@example.com --token new",
 		ValidArgsFunction: cobra.NoFileCompletions, Args: cobra.ArbitraryArgs}
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		settings, err := c.saved()

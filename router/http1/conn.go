@@ -105,6 +105,10 @@ func (c *conn) lingeringClose(unread bool) {
 	}
 }
 
+// tlsHandshake is what a TLS client's first byte is (RFC 8446, section 5.1). It
+// gets an answer, which tells it, instead of being waited for.
+const tlsHandshake = 0x16
+
 // readRequest waits for a request and reads its head.
 func (c *conn) readRequest(first bool) (*http.Request, error) {
 	if c.r == c.w_ {
@@ -134,6 +138,9 @@ func (c *conn) readRequest(first bool) (*http.Request, error) {
 		// A stray CR LF before a request line is ignored (RFC 9112, 2.2).
 		if seen == 0 && bytes.HasPrefix(c.buf[c.r:c.w_], []byte("\r\n")) {
 			c.r += 2
+		}
+		if first && seen == 0 && bytes.HasPrefix(c.buf[c.r:c.w_], []byte{tlsHandshake}) {
+			return nil, &Error{http.StatusBadRequest, "This port speaks HTTP, not HTTPS."}
 		}
 		if end = headEnd(c.buf[c.r:c.w_], seen); end > 0 {
 			break

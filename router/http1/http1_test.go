@@ -3,6 +3,8 @@ package http1_test
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -216,6 +218,16 @@ func TestASlowHeadIsCutOff(t *testing.T) {
 	answer, _ := io.ReadAll(c)
 	if !strings.HasPrefix(string(answer), "HTTP/1.1 408 ") || time.Since(start) > 3*time.Second {
 		t.Errorf("%.100q after %v", answer, time.Since(start))
+	}
+}
+
+func TestWhoSpeaksTLSIsToldAtOnce(t *testing.T) {
+	addr, _ := serve(t, nil, func(s *http1.Server) { s.HeadTimeout = time.Minute })
+	d := tls.Dialer{NetDialer: &net.Dialer{Timeout: 10 * time.Second}}
+	_, err := d.Dial("tcp", addr)
+	var record tls.RecordHeaderError
+	if !errors.As(err, &record) || string(record.RecordHeader[:]) != "HTTP/" {
+		t.Error(err)
 	}
 }
 
