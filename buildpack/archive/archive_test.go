@@ -54,7 +54,7 @@ func gzipped(p []byte) []byte {
 func TestExtractKeepsFilesLinksAndModes(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "x")
 	text := tarOf(entry{name: "./", kind: tar.TypeDir}, entry{name: "a/b/c.txt", body: "hello"}, entry{name: "a/link", link: "b/c.txt", kind: tar.TypeSymlink},
-		entry{name: "abs", link: "/app/a", kind: tar.TypeSymlink}, entry{name: "hard", link: "a/b/c.txt", kind: tar.TypeLink},
+		entry{name: "abs", link: "/app/a", kind: tar.TypeSymlink}, entry{name: "up", link: "../shared", kind: tar.TypeSymlink}, entry{name: "hard", link: "a/b/c.txt", kind: tar.TypeLink},
 		entry{name: "a/b/c.txt", body: "again"})
 	if err := archive.Extract(bytes.NewReader(gzipped(text)), dir, limits); err != nil {
 		t.Fatal(err)
@@ -64,8 +64,10 @@ func TestExtractKeepsFilesLinksAndModes(t *testing.T) {
 			t.Errorf("%s: %q %v", name, got, err)
 		}
 	}
-	if got, _ := os.Readlink(filepath.Join(dir, "abs")); got != "/app/a" {
-		t.Errorf("%q", got)
+	for name, want := range map[string]string{"abs": "/app/a", "up": "../shared"} {
+		if got, _ := os.Readlink(filepath.Join(dir, name)); got != want {
+			t.Errorf("%s: %q", name, got)
+		}
 	}
 }
 
@@ -80,10 +82,11 @@ func TestExtractRefuses(t *testing.T) {
 	}{
 		"an absolute path":       {tarOf(entry{name: "/etc/passwd"}), "outside of itself"},
 		"a climbing path":        {tarOf(entry{name: "a/../../x"}), "outside of itself"},
-		"a climbing link":        {tarOf(entry{name: "a/l", link: "../../x", kind: tar.TypeSymlink}), "link out of itself"},
 		"a hard link out":        {tarOf(entry{name: "l", link: "../x", kind: tar.TypeLink}), "link out of itself"},
 		"an absolute hard link":  {tarOf(entry{name: "l", link: "/etc/passwd", kind: tar.TypeLink}), "link out of itself"},
 		"a write through a link": {tarOf(entry{name: "l", link: "/tmp", kind: tar.TypeSymlink}, entry{name: "l/x"}), ""},
+		"a write above":          {tarOf(entry{name: "l", link: "..", kind: tar.TypeSymlink}, entry{name: "l/x"}), ""},
+		"a link from above":      {tarOf(entry{name: "l", link: "..", kind: tar.TypeSymlink}, entry{name: "h", link: "l/x", kind: tar.TypeLink}), ""},
 		"a device":               {tarOf(entry{name: "d", kind: tar.TypeBlock}), "special file"},
 		"a pipe":                 {tarOf(entry{name: "d", kind: tar.TypeFifo}), "special file"},
 		"too much":               {tarOf(entry{name: "a", body: strings.Repeat("x", 1<<20)}, entry{name: "b", body: "x"}), "more than 1 MB"},
@@ -144,6 +147,7 @@ func TestCreateIsBounded(t *testing.T) {
 func FuzzExtract(f *testing.F) {
 	f.Add(tarOf(entry{name: "a/b", body: "x"}, entry{name: "l", link: "a/b", kind: tar.TypeSymlink}))
 	f.Add(tarOf(entry{name: "l", link: "/tmp", kind: tar.TypeSymlink}, entry{name: "l/x", body: "y"}))
+	f.Add(tarOf(entry{name: "l", link: "..", kind: tar.TypeSymlink}, entry{name: "l/x", body: "y"}))
 	f.Add(tarOf(entry{name: "../x"}, entry{name: "h", link: "h", kind: tar.TypeLink}))
 	f.Add(gzipped(tarOf(entry{name: "a"})))
 	f.Add([]byte{0x28, 0xb5, 0x2f, 0xfd, 0, 0})

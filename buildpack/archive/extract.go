@@ -30,10 +30,10 @@ type Limits struct {
 const padding = 1 << 20
 
 // Extract unpacks a tar archive, plain or compressed with gzip or zstd, into
-// dir, which it makes. It refuses names and links that lead out of dir,
-// devices, and more than the limits allow. Symbolic links to absolute paths
-// are kept, as they name something in the dyno; nothing is ever written
-// through one. After an error, dir holds what came before it.
+// dir, which it makes. It refuses names and hard links that lead out of dir,
+// devices, and more than the limits allow. Symbolic links are kept, wherever they
+// lead: to something in the dyno, or in a directory above the one that was pushed.
+// Nothing is ever written through one. After an error, dir holds what came before it.
 func Extract(r io.Reader, dir string, limits Limits) error {
 	_, err := ExtractSnapshot(r, dir, limits)
 	return err
@@ -147,9 +147,6 @@ func (x *extractor) entry(h *tar.Header, body io.Reader) error {
 	case tar.TypeReg:
 		return x.file(dir, name, h, body)
 	case tar.TypeSymlink:
-		if !path.IsAbs(h.Linkname) && climbs(path.Join(path.Dir(name), h.Linkname)) {
-			return fmt.Errorf("the archive has a link out of itself: %.200q to %.200q", h.Name, h.Linkname)
-		}
 		if err := replace(dir, name); err != nil {
 			return err
 		}

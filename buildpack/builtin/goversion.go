@@ -4,12 +4,11 @@ import (
 	"context"
 	"fmt"
 	"go/version"
-	"os"
-	"path/filepath"
 	"regexp"
 	"strings"
 
 	"github.com/hoist-sh/hoist/buildpack"
+	"github.com/hoist-sh/hoist/buildpack/appfile"
 	"golang.org/x/mod/modfile"
 )
 
@@ -29,7 +28,7 @@ var heroku = regexp.MustCompile(`(?m)^//[ \t]*\+heroku[ \t]+(goVersion|install)[
 var cgoOff = regexp.MustCompile(`(?m)^//[ \t]*\+hoist[ \t]+cgo[ \t]+off[ \t]*$`)
 
 func readGoMod(b *buildpack.Build) (goMod, error) {
-	text, err := os.ReadFile(filepath.Join(b.Dir, "go.mod"))
+	text, err := appfile.Read(b.Dir, "go.mod", appfile.Limit)
 	if err != nil {
 		return goMod{}, err
 	}

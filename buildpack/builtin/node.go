@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/hoist-sh/hoist/buildpack"
+	"github.com/hoist-sh/hoist/buildpack/appfile"
 )
 
 // Node is the buildpack of Node.js apps. Scripts and versions come from
@@ -103,7 +104,7 @@ func (Node) Release(_ context.Context, b *buildpack.Build) (buildpack.Release, e
 
 func readPackage(b *buildpack.Build) (packageJSON, error) {
 	var pkg packageJSON
-	text, err := os.ReadFile(filepath.Join(b.Dir, "package.json"))
+	text, err := appfile.Read(b.Dir, "package.json", appfile.Limit)
 	if err != nil {
 		return pkg, err
 	}

@@ -5,11 +5,12 @@ package procfile
 import (
 	"fmt"
 	"os"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/hoist-sh/hoist/buildpack/appfile"
 )
 
 // Bounds of a Procfile; more is an error.
@@ -99,7 +100,7 @@ func Parse(text []byte) (Types, error) {
 
 // Read parses dir/Procfile. An app without one has no types and found is false.
 func Read(dir string) (types Types, found bool, err error) {
-	text, err := os.ReadFile(filepath.Join(dir, "Procfile"))
+	text, err := appfile.Read(dir, "Procfile", MaxSize)
 	if os.IsNotExist(err) {
 		return nil, false, nil
 	}

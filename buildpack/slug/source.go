@@ -1,13 +1,13 @@
 package slug
 
 import (
-	"fmt"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 
 	"github.com/hoist-sh/hoist/buildpack"
+	"github.com/hoist-sh/hoist/buildpack/appfile"
 )
 
 // never are files that are in no slug, at any depth.
@@ -88,9 +88,9 @@ func copyFile(from, to string, info fs.FileInfo) error {
 // Prune removes from an app's source what its .slugignore names and what is in
 // no slug, before any buildpack sees it.
 func Prune(dir string, out *buildpack.Output) error {
-	text, err := os.ReadFile(filepath.Join(dir, ".slugignore"))
+	text, err := appfile.Read(dir, ".slugignore", appfile.Limit)
 	if err != nil && !os.IsNotExist(err) {
-		return fmt.Errorf(".slugignore: %w", err)
+		return err
 	}
 	ignore := ParseIgnore(string(text))
 	for _, line := range ignore.Unsupported {

@@ -6,7 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
+
+	"github.com/hoist-sh/hoist/buildpack/appfile"
 )
 
 // ConfigFile is the name of a site's settings.
@@ -25,7 +26,7 @@ type Config struct {
 // ReadConfig reads dir's static.json; without one it is the zero Config.
 func ReadConfig(dir string) (Config, error) {
 	var c Config
-	text, err := os.ReadFile(filepath.Join(dir, ConfigFile))
+	text, err := appfile.Read(dir, ConfigFile, appfile.Limit)
 	if errors.Is(err, os.ErrNotExist) {
 		return c, nil
 	}
