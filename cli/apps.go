@@ -205,18 +205,16 @@ func (i *infoCommand) show(ctx context.Context, _ []string) error {
 		}
 	}
 	add("Collaborators", strings.Join(others, ", "))
-	counts := map[string]int{}
 	var order []string
+	byType := map[string][]dyno{}
 	for _, d := range dynos {
-		if d.V.State == "stopping" {
-			continue // its replacement counts
-		}
-		if counts[d.V.Type]++; counts[d.V.Type] == 1 {
+		if byType[d.V.Type] == nil {
 			order = append(order, d.V.Type)
 		}
+		byType[d.V.Type] = append(byType[d.V.Type], d.V)
 	}
 	for n, t := range order {
-		order[n] = fmt.Sprintf("%s: %d", t, counts[t])
+		order[n] = fmt.Sprintf("%s: %d", t, places(byType[t]))
 	}
 	add("Dynos", strings.Join(order, ", "))
 	add("Git URL", v.GitURL)

@@ -126,7 +126,8 @@ run.13        up for 1m           bash
 func TestDynosOnTheirWayOutDoNotCount(t *testing.T) {
 	s := newShell(t, map[string]string{
 		"GET /apps/demo/dynos": `[{"name":"web.1","type":"web","size":"Basic","state":"stopping","command":"x","updated_at":"2026-11-22T13:22:55Z"},
-			{"name":"web.1","type":"web","size":"Basic","state":"up","command":"x","updated_at":"2026-11-22T13:22:55Z"}]`,
+			{"name":"web.1","type":"web","size":"Basic","state":"up","command":"x","updated_at":"2026-11-22T13:22:55Z"},
+			{"name":"web.1","type":"web","size":"Basic","state":"starting","command":"x","updated_at":"2026-11-22T13:22:56Z"}]`,
 		"GET /apps/demo": `{"name":"demo"}`, "GET /apps/demo/collaborators": `[]`,
 	})
 	for _, c := range []struct{ command, want string }{{"ps", "=== web (Basic): x (1)\n"}, {"info", "Dynos:    web: 1\n"}} {

@@ -138,13 +138,7 @@ func (p *psCommand) printGroups(dynos []dyno) {
 		for end < len(dynos) && group(dynos[end]) == group(dynos[begin]) {
 			end++
 		}
-		count := 0
-		for _, d := range dynos[begin:end] {
-			if d.State != "stopping" { // its replacement counts
-				count++
-			}
-		}
-		p.head("%s (%d)", group(dynos[begin]), count)
+		p.head("%s (%d)", group(dynos[begin]), places(dynos[begin:end]))
 		for _, d := range dynos[begin:end] {
 			line := fmt.Sprintf("%s: %s %s", d.Name, p.paint(p.Out, stateColour(d.State), d.State), p.ago(d.UpdatedAt))
 			if oneOff(d) {
@@ -155,6 +149,18 @@ func (p *psCommand) printGroups(dynos []dyno) {
 		p.print("")
 		begin = end
 	}
+}
+
+// places is for how many dynos these stand: while one is replaced, two have its
+// name, and what ends without being replaced stands for none.
+func places(dynos []dyno) int {
+	names := map[string]bool{}
+	for _, d := range dynos {
+		if d.State != "stopping" {
+			names[d.Name] = true
+		}
+	}
+	return len(names)
 }
 
 func stateColour(state string) string {
