@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -39,16 +40,48 @@ type Server struct {
 	cred *syscall.Credential
 }
 
-// binDirs are where distributions keep the server's programs, newest first.
-func binDir() (string, error) {
+// programs is the directory of the server's programs: those of the cluster's own major
+// version or, if there is no cluster yet, the newest. After an upgrade of the distribution there are two.
+func (s *Server) programs() (string, error) {
+	major, err := os.ReadFile(filepath.Join(s.dataDir(), "PG_VERSION"))
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return "", err
+	}
 	dirs, _ := filepath.Glob("/usr/lib/postgresql/*/bin")
-	slices.Reverse(dirs)
-	for _, d := range append(dirs, "/usr/pgsql/bin", "/usr/local/bin", "/usr/bin") {
-		if _, err := os.Stat(filepath.Join(d, "initdb")); err == nil {
-			return d, nil
+	slices.SortFunc(dirs, func(a, b string) int {
+		return cmp.Compare(majorVersion(filepath.Base(filepath.Dir(b))), majorVersion(filepath.Base(filepath.Dir(a))))
+	})
+	return programsOf(strings.TrimSpace(string(major)), append(dirs, "/usr/pgsql/bin", "/usr/local/bin", "/usr/bin"))
+}
+
+func programsOf(major string, dirs []string) (string, error) {
+	for _, dir := range dirs {
+		if _, err := os.Stat(filepath.Join(dir, "initdb")); err != nil {
+			continue
+		}
+		if major == "" {
+			return dir, nil
+		}
+		// postgres (PostgreSQL) 15.14 (Debian 15.14-0+deb12u1)
+		out, err := exec.Command(filepath.Join(dir, "postgres"), "--version").Output()
+		if words := strings.Fields(string(out)); err == nil && len(words) > 2 && majorVersion(words[2]) == majorVersion(major) {
+			return dir, nil
 		}
 	}
-	return "", errors.New("no PostgreSQL server found (apt-get install postgresql)")
+	if major == "" {
+		return "", errors.New("no PostgreSQL server found (apt-get install postgresql)")
+	}
+	return "", fmt.Errorf("the database was made by PostgreSQL %s, which is not installed any more (apt-get install postgresql-%s); to go to a newer one make a backup first and restore it", major, major)
+}
+
+// majorVersion is 15 of 15.14 and of 15beta1, and 0 of what is no version.
+func majorVersion(version string) int {
+	n := strings.IndexFunc(version, func(r rune) bool { return r < '0' || r > '9' })
+	if n < 0 {
+		n = len(version)
+	}
+	major, _ := strconv.Atoi(version[:n])
+	return major
 }
 
 // URL is the superuser's connection URL.
@@ -66,10 +99,6 @@ func (s *Server) dataDir() string { return filepath.Join(s.Dir, "data") }
 // Init makes the cluster if there is none. It is safe to run again and after
 // having been stopped half-way.
 func (s *Server) Init(ctx context.Context) error {
-	bin, err := binDir()
-	if err != nil {
-		return err
-	}
 	if os.Geteuid() == 0 {
 		name := s.Username
 		if name == "" {
@@ -99,6 +128,10 @@ func (s *Server) Init(ctx context.Context) error {
 	}
 	if _, err := os.Stat(filepath.Join(s.dataDir(), "PG_VERSION")); err == nil {
 		return nil
+	}
+	bin, err := s.programs()
+	if err != nil {
+		return err
 	}
 	// initdb works in a directory of its own, renamed when complete.
 	tmp := filepath.Join(s.Dir, "init")
@@ -132,7 +165,7 @@ func (s *Server) own(path string) error {
 // already, and waits for it to end. When ctx ends the server is shut down
 // unless the cause is ErrLeave. It goes on when this process is killed.
 func (s *Server) Run(ctx context.Context) error {
-	bin, err := binDir()
+	bin, err := s.programs()
 	if err != nil {
 		return err
 	}
