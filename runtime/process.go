@@ -107,14 +107,14 @@ func (s *supervisor) watch(ctx context.Context, c hoist.Container) {
 	s.proc = p
 	go s.watchMemory(ctx, s.dyno, p.ended)
 	out := s.r.newOutput(s.dyno)
-	line := out.line
-	if s.dyno.Attach {
-		line = nil
+	var lines hoist.Output
+	if !s.dyno.Attach {
+		lines = out
 	}
-	go func() {
-		defer out.flush()
+	s.watching.Go(func() {
+		defer out.confess()
 		for ctx.Err() == nil {
-			exit, err := s.r.engine.Watch(ctx, c.ID, line)
+			exit, err := s.r.engine.Watch(ctx, c.ID, lines)
 			if ctx.Err() != nil {
 				return
 			}
@@ -131,7 +131,7 @@ func (s *supervisor) watch(ctx context.Context, c hoist.Container) {
 			close(p.ended)
 			return
 		}
-	}()
+	})
 }
 
 // runs reports whether the container is there and has not ended.

@@ -27,12 +27,13 @@ const (
 // when the row is lost (the container is removed) or when its context ends
 // (the container is left running).
 type supervisor struct {
-	r     *Runtime
-	log   *slog.Logger
-	dyno  hoist.Dyno // the row as last written
-	proc  *process   // nil if there is no container
-	slug  func()     // gives the slug back to the cache
-	image image      // its file
+	r        *Runtime
+	log      *slog.Logger
+	dyno     hoist.Dyno     // the row as last written
+	proc     *process       // nil if there is no container
+	watching sync.WaitGroup // of its output
+	slug     func()         // gives the slug back to the cache
+	image    image          // its file
 
 	cancel context.CancelCauseFunc
 	stop   chan struct{} // closed: want is down
@@ -91,6 +92,8 @@ func (s *supervisor) begin(ctx context.Context, found hoist.Container, there boo
 			s.remove(context.WithoutCancel(ctx))
 		}
 		s.slug()
+		s.cancel(nil)
+		s.watching.Wait()
 	}()
 }
 
