@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"net/url"
 	"os"
 	"strconv"
 	"strings"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"github.com/hoist-sh/hoist"
+	"github.com/hoist-sh/hoist/runtime"
 )
 
 // counting is the log of an app whose dyno counts.
@@ -123,4 +125,37 @@ func TestLinesWhileTheBusIsAway(t *testing.T) {
 	t.Logf("%v lines missing, said %q", gaps, log.said)
 	a.scale("worker", 0)
 	a.becomes("")
+}
+
+// A runtime that ends between saying that a dyno has ended and writing it down
+// leaves that to the next, which does not say it again.
+func TestTheEndOfADynoIsSaidOnce(t *testing.T) {
+	p := newPlatform(t)
+	u, err := url.Parse(p.roles.URL(hoist.ComponentRuntime))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.wire = newWire(t, u.Host)
+	e, dir := newHostEngine(t), t.TempDir()
+	again := func(c *runtime.Config) { c.Dir = dir }
+	stop := p.worker(t, e, again)
+	a := p.app(t)
+	a.deploy(map[string]string{"mortal": "exec sleep 1000"})
+	a.becomes("mortal.1 up")
+	p.wire.set(true)
+	e.Signal(t.Context(), a.dynos()[0].ID, 9)
+	a.logs("heroku[mortal.1]: State changed from up to crashed")
+	stop()
+	p.wire.set(false)
+	p.worker(t, e, again)
+	a.eventually("it is started again", func() bool { return e.started("mortal.1") == 2 })
+	a.logs("heroku[mortal.1]: State changed from crashed to starting")
+	a.becomes("mortal.1 up")
+	for line, want := range map[string]int{
+		"Process exited with status 137": 1, "State changed from up to crashed": 1, "State changed from starting to up": 2,
+	} {
+		if n := strings.Count(a.log(), "heroku[mortal.1]: "+line+"\n"); n != want {
+			t.Errorf("%q is there %d times, not %d:\n%s", line, n, want, a.log())
+		}
+	}
 }

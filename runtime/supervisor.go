@@ -182,13 +182,17 @@ func (s *supervisor) waitToRestart(ctx context.Context) {
 		s.to(ctx, hoist.DynoDown)
 	case <-time.After(time.Until(due)):
 		s.dyno.RestartAt = nil
-		s.say("State changed from crashed to starting")
+		s.r.append(s.dyno, "heroku", hoist.Place{Source: s.dyno.ID + "-restart", End: uint64(due.UnixMicro())},
+			"State changed from crashed to starting")
 		s.to(ctx, hoist.DynoStarting)
 	}
 }
 
 // crashed ends a formation dyno for now and a one-off for good.
 func (s *supervisor) crashed(ctx context.Context, reason string) {
+	if ctx.Err() != nil {
+		return // the next runtime will see to it
+	}
 	if s.dyno.Kind != hoist.KindFormation {
 		s.ended(ctx, reason)
 		return
@@ -201,7 +205,7 @@ func (s *supervisor) crashed(ctx context.Context, reason string) {
 	from := d.State
 	if s.endedUnwatched() {
 		s.noteExit()
-		s.say(fmt.Sprintf("State changed from %s to starting", from))
+		s.sayOnce(stepState, fmt.Sprintf("State changed from %s to starting", from))
 		s.to(ctx, hoist.DynoStarting)
 		s.remove(ctx)
 		return
@@ -213,7 +217,7 @@ func (s *supervisor) crashed(ctx context.Context, reason string) {
 	d.Restarts++
 	d.RestartAt, d.Reason = &at, reason
 	s.noteExit()
-	s.say(fmt.Sprintf("State changed from %s to crashed", from))
+	s.sayOnce(stepState, fmt.Sprintf("State changed from %s to crashed", from))
 	s.to(ctx, hoist.DynoCrashed)
 	s.remove(ctx)
 }
@@ -234,6 +238,9 @@ func (s *supervisor) endedUnwatched() bool {
 
 // ended is the end of a dyno that shall not run any more.
 func (s *supervisor) ended(ctx context.Context, reason string) {
+	if ctx.Err() != nil {
+		return // the next runtime will see to it
+	}
 	d := &s.dyno
 	if reason != "" {
 		d.Reason = reason
@@ -246,7 +253,7 @@ func (s *supervisor) ended(ctx context.Context, reason string) {
 		to = "complete"
 	}
 	s.noteExit()
-	s.say(fmt.Sprintf("State changed from %s to %s", from, to))
+	s.sayOnce(stepState, fmt.Sprintf("State changed from %s to %s", from, to))
 	s.to(ctx, hoist.DynoDown)
 	if s.session != nil {
 		s.session.close() // the exit code is in the row
@@ -267,22 +274,22 @@ func (s *supervisor) noteExit() {
 	exit := s.proc.exit
 	switch {
 	case exit.OOM:
-		s.say("Error R15 (Memory quota vastly exceeded)")
+		s.sayOnce(stepWhy, "Error R15 (Memory quota vastly exceeded)")
 		s.dyno.Reason = "R15 (Memory quota vastly exceeded)"
 	case exit.TimedOut:
-		s.say(fmt.Sprintf("Error: it ran for longer than %s", s.dyno.Timeout))
+		s.sayOnce(stepWhy, fmt.Sprintf("Error: it ran for longer than %s", s.dyno.Timeout))
 		s.dyno.Reason = fmt.Sprintf("it ran for longer than %s", s.dyno.Timeout)
 	case exit.DiskFull:
-		s.say("Error: its disk is full; files beyond the dyno's size were not written")
+		s.sayOnce(stepWhy, "Error: its disk is full; files beyond the dyno's size were not written")
 		s.dyno.Reason = "its disk is full"
 	}
 	if exit.Code < 0 {
 		exit.Code = hoist.ExitUnknown
 		s.dyno.Reason = cmp.Or(s.dyno.Reason, hoist.ReasonExitUnknown)
-		s.say("Error: " + hoist.ReasonExitUnknown)
+		s.sayOnce(stepUnknown, "Error: "+hoist.ReasonExitUnknown)
 	}
 	s.dyno.ExitCode = &exit.Code
-	s.say(fmt.Sprintf("Process exited with status %d", exit.Code))
+	s.sayOnce(stepExit, fmt.Sprintf("Process exited with status %d", exit.Code))
 }
 
 // backoff doubles from base, up to 300 times base.
@@ -309,6 +316,28 @@ func (s *supervisor) remove(ctx context.Context) {
 
 // say writes a line of the platform about the dyno to the app's log.
 func (s *supervisor) say(text string) { s.r.say(s.dyno, text) }
+
+// The steps of a container's life, of which each is said once.
+const (
+	stepUp = 1 + iota
+	stepTerm
+	stepLate
+	stepKill
+	stepWhy
+	stepUnknown
+	stepExit
+	stepState
+)
+
+// sayOnce says what the next runtime says, too, if this one ends before the
+// state is written.
+func (s *supervisor) sayOnce(step uint64, text string) {
+	var at hoist.Place
+	if s.proc != nil {
+		at = hoist.Place{Source: fmt.Sprintf("%s-%d", s.dyno.ID, s.proc.since.UnixNano()), End: step}
+	}
+	s.r.append(s.dyno, "heroku", at, text)
+}
 
 func sleep(ctx context.Context, d time.Duration) {
 	select {
