@@ -21,7 +21,7 @@ type Engine interface {
 	// Watch streams the container's output lines to out (nil when attached),
 	// from where the last watcher stopped, until it ends, and says how. A
 	// cancelled ctx leaves the container alone.
-	Watch(ctx context.Context, id ID, out func(line []byte)) (Exit, error)
+	Watch(ctx context.Context, id ID, out Output) (Exit, error)
 	// Signal sends a signal to every process of the container.
 	Signal(ctx context.Context, id ID, sig int) error
 	// Memory returns the bytes that the container's processes use, without
@@ -31,6 +31,19 @@ type Engine interface {
 	Remove(ctx context.Context, id ID) error
 	// List returns the containers there are, running or ended but not removed.
 	List(ctx context.Context) ([]Container, error)
+}
+
+// Output is where a container's lines go, one call at a time but for Flush.
+type Output interface {
+	// Line takes a line without its end, which is not to be kept, and where it
+	// stands. After a watcher was killed or cancelled the next one may be given
+	// the last lines again, with the same places.
+	Line(at Place, line []byte)
+	// Flush waits until the lines are where they outlive this process.
+	Flush(ctx context.Context) error
+	// Lost says that up to n lines were lost with an earlier watcher, which
+	// ended before they were flushed.
+	Lost(n int)
 }
 
 // ContainerSpec is what to run.

@@ -42,7 +42,7 @@ func supervisor() int {
 			return 1
 		}
 		if s.Labels["watch"] != "" {
-			go e.Watch(context.Background(), s.ID, func(line []byte) { fmt.Printf("line %s\n", line) })
+			go e.Watch(context.Background(), s.ID, each(func(line []byte) { fmt.Printf("line %s\n", line) }))
 		}
 	}
 	fmt.Println("started")

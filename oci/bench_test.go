@@ -174,7 +174,7 @@ func startIdle(b *testing.B, e *oci.Engine, image string) hoist.ContainerSpec {
 	s := spec("sleep 1000")
 	s.SlugPath = image
 	start(b, e, s)
-	go e.Watch(b.Context(), s.ID, func([]byte) {})
+	go e.Watch(b.Context(), s.ID, each(func(_ []byte) {}))
 	return s
 }
 

@@ -285,15 +285,15 @@ func (e *Engine) List(context.Context) ([]hoist.Container, error) {
 }
 
 // Watch hands on the container's lines, one at a time, until it ends. A line
-// ends at a newline or after hoist.LogLineLimit bytes; out must not keep it.
-func (e *Engine) Watch(ctx context.Context, id hoist.ID, out func(line []byte)) (hoist.Exit, error) {
+// ends at a newline or after hoist.LogLineLimit bytes.
+func (e *Engine) Watch(ctx context.Context, id hoist.ID, out hoist.Output) (hoist.Exit, error) {
 	c, err := e.container(id)
 	if err != nil {
 		return hoist.Exit{}, err
 	}
 	if c.out != nil {
 		if out == nil {
-			out = func([]byte) {}
+			out = nowhere{}
 		}
 		if err := c.out.lines(ctx, out); err != nil {
 			return hoist.Exit{}, err

@@ -110,7 +110,7 @@ func TestContainersInAContainer(t *testing.T) {
 	var out lines
 	ended := make(chan hoist.Exit, 1)
 	go func() {
-		exit, _ := outer.Watch(t.Context(), s.ID, out.add)
+		exit, _ := outer.Watch(t.Context(), s.ID, &out)
 		ended <- exit
 	}()
 	eventually(t, func() bool { return strings.Contains(out.String(), "alone") || len(ended) > 0 }, out.String)

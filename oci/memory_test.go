@@ -12,7 +12,7 @@ func TestMemoryIsThatOfProcessesWithoutCachedFiles(t *testing.T) {
 	s := spec(`head -c 40M /dev/zero > file; cat file > /dev/null; exec perl -e '$x = "x" x (32 << 20); $| = 1; print "up\n"; sleep 100'`)
 	start(t, e, s)
 	var out lines
-	go e.Watch(t.Context(), s.ID, out.add)
+	go e.Watch(t.Context(), s.ID, &out)
 	out.wait(t, "up")
 	used, err := e.Memory(t.Context(), s.ID)
 	if err != nil || used < 32<<20 || used > 80<<20 { // perl may have the text twice

@@ -65,7 +65,7 @@ func web(t *testing.T, e *oci.Engine) (hoist.ContainerSpec, netip.Addr) {
 	t.Helper()
 	s := start(t, e, spec(`exec perl -MIO::Socket::INET -e '$s = IO::Socket::INET->new(LocalPort => 5000, Listen => 5, ReuseAddr => 1) or die; $| = 1; print "up\n"; while ($c = $s->accept) { print $c "dyno\n"; close $c }'`))
 	var out lines
-	go e.Watch(t.Context(), s.ID, out.add)
+	go e.Watch(t.Context(), s.ID, &out)
 	out.wait(t, "up")
 	list, err := e.List(t.Context())
 	if err != nil {

@@ -109,12 +109,22 @@ type lines struct {
 	buf bytes.Buffer
 }
 
-func (l *lines) add(line []byte) {
+func (l *lines) Line(_ hoist.Place, line []byte) {
 	l.Lock()
 	defer l.Unlock()
 	l.buf.Write(line)
 	l.buf.WriteByte('\n')
 }
+
+func (l *lines) Flush(context.Context) error { return nil }
+func (l *lines) Lost(int)                    {}
+
+// each is what is done with each line.
+type each func(line []byte)
+
+func (f each) Line(_ hoist.Place, line []byte) { f(line) }
+func (f each) Flush(context.Context) error     { return nil }
+func (f each) Lost(int)                        {}
 
 func (l *lines) String() string {
 	l.Lock()
@@ -134,7 +144,7 @@ func watch(t testing.TB, e *oci.Engine, id hoist.ID) (*lines, hoist.Exit) {
 	var out lines
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	exit, err := e.Watch(ctx, id, out.add)
+	exit, err := e.Watch(ctx, id, &out)
 	if err != nil {
 		t.Fatalf("watch: %v; output %q", err, out.String())
 	}

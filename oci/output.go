@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -22,13 +23,22 @@ type output struct {
 	file    *os.File   // in the poller; read end
 	copy    [2]int     // a pipe, while watched
 	buf     []byte
-	carry   []byte // taken from the pipe, but not handed on yet: part of a line
-	cut     bool   // what was handed on last was part of a line: an end alone, which follows, is no empty line
+	cut     bool // what was handed on last was part of a line: an end alone, which follows, is no empty line
+	lost    int  // lines, with an earlier process
+
+	mu      sync.Mutex // for what follows; the watcher alone changes mark
+	mark    mark
+	kept    *os.File // mark, for the next process
+	handed  int      // lines, by this process
+	flushed int      // of those
+	lagging bool     // the lines do not wait in the pipe to be flushed
+	behind  bool     // catchUp is at work
 }
 
 const (
 	outputFile = "out"
 	pipeSize   = 256 << 10
+	flushWait  = time.Second // how long lines wait in the pipe to be flushed
 )
 
 // makeOutput makes the pipe for a container whose dyno has uid, and returns the end
@@ -47,6 +57,9 @@ func makeOutput(dir string, uid int) (*output, *os.File, error) {
 		return nil, nil, err
 	}
 	out, err := openOutput(dir)
+	if err == nil {
+		err = out.save()
+	}
 	if err != nil {
 		container.Close()
 		return nil, nil, err
@@ -64,27 +77,34 @@ func openOutput(dir string) (*output, error) {
 	if capable(unix.CAP_SYS_RESOURCE) {
 		unix.FcntlInt(uintptr(fd), unix.F_SETPIPE_SZ, pipeSize)
 	}
-	return &output{file: os.NewFile(uintptr(fd), outputFile)}, nil
+	o := &output{file: os.NewFile(uintptr(fd), outputFile)}
+	if err := o.open(dir); err != nil {
+		o.file.Close()
+		return nil, err
+	}
+	return o, nil
 }
 
-func (o *output) close() { o.file.Close() }
+func (o *output) close() {
+	o.file.Close()
+	o.kept.Close()
+}
 
 // lines hands on the lines until nobody can write any more. A line leaves the pipe
-// only after out has returned: when the supervisor is killed, the next
-// one gets it again rather than never.
-func (o *output) lines(ctx context.Context, out func([]byte)) error {
+// only after it was flushed, so that the next supervisor gets it again when this one is
+// killed, unless flushing takes long: a dyno does not wait for a bus that is away.
+func (o *output) lines(ctx context.Context, out hoist.Output) error {
 	o.reading.Lock()
 	defer o.reading.Unlock()
-	if err := unix.Pipe2(o.copy[:], unix.O_CLOEXEC|unix.O_NONBLOCK); err != nil {
-		return fmt.Errorf("oci: pipe: %w", err)
+	if err := o.openCopy(); err != nil {
+		return err
 	}
-	defer func() {
-		unix.Close(o.copy[0])
-		unix.Close(o.copy[1])
-		o.buf = nil
-	}()
+	defer o.closeCopy()
 	conn, err := o.file.SyscallConn()
 	if err != nil {
+		return err
+	}
+	if err := o.resume(conn, out); err != nil {
 		return err
 	}
 	woken := make(chan struct{})
@@ -105,7 +125,7 @@ func (o *output) lines(ctx context.Context, out func([]byte)) error {
 				failed = ctx.Err()
 				return true
 			}
-			more, err := o.step(int(fd), out)
+			more, err := o.step(ctx, int(fd), out)
 			if errors.Is(err, unix.EAGAIN) {
 				return false
 			}
@@ -126,35 +146,51 @@ func (o *output) lines(ctx context.Context, out func([]byte)) error {
 	return failed
 }
 
+func (o *output) openCopy() error {
+	if err := unix.Pipe2(o.copy[:], unix.O_CLOEXEC|unix.O_NONBLOCK); err != nil {
+		return fmt.Errorf("oci: pipe: %w", err)
+	}
+	return nil
+}
+
+func (o *output) closeCopy() {
+	unix.Close(o.copy[0])
+	unix.Close(o.copy[1])
+	o.buf = nil
+}
+
 // step looks at what is in the pipe and takes the whole lines. EAGAIN means
 // that there is none yet; more is false at the end.
-func (o *output) step(fd int, out func([]byte)) (more bool, err error) {
+func (o *output) step(ctx context.Context, fd int, out hoist.Output) (more bool, err error) {
 	seen, err := o.peek(fd)
 	if err != nil {
 		return false, err
 	}
+	carry, taken := o.mark.Carry, 0
 	if len(seen) == 0 {
-		o.flush(out)
-		return false, nil
+		if len(carry) > 0 {
+			o.hand(out, carry, nil, 0)
+			if err := o.flush(ctx, out); err != nil {
+				return false, err
+			}
+		}
+		return false, o.take(fd, 0, nil)
 	}
-	taken := 0
 	for {
 		rest := seen[taken:]
-		room := hoist.LogLineLimit - len(o.carry)
+		room := hoist.LogLineLimit - len(carry)
 		end := bytes.IndexByte(rest[:min(len(rest), room+1)], '\n')
-		switch {
-		case end >= 0:
-			o.hand(rest[:end], out)
-			taken += end + 1
-			continue
-		case len(rest) >= room:
-			end := room - hoist.PartialRune(rest[:room])
-			o.hand(rest[:end], out)
-			o.cut = true
-			taken += end
-			continue
+		next, cut := end+1, end < 0 && len(rest) >= room
+		if cut {
+			end = room - hoist.PartialRune(rest[:room])
+			next = end
 		}
-		break
+		if end < 0 {
+			break
+		}
+		taken += next
+		o.hand(out, carry, rest[:end], taken)
+		carry, o.cut = nil, cut
 	}
 	if taken == 0 {
 		// Part of a line stays where it is safe, unless it could fill the pipe
@@ -162,29 +198,82 @@ func (o *output) step(fd int, out func([]byte)) (more bool, err error) {
 		if len(seen) < os.Getpagesize() && !hungUp(fd) {
 			return true, unix.EAGAIN
 		}
-		o.carry = append(o.carry, seen...)
+		carry = slices.Concat(carry, seen)
 		taken = len(seen)
 	}
-	return true, discard(fd, o.buf[:taken])
+	if err := o.flush(ctx, out); err != nil {
+		return false, err
+	}
+	return true, o.take(fd, taken, carry)
 }
 
-// hand gives out one line: what was carried, and its end.
-func (o *output) hand(end []byte, out func([]byte)) {
+// hand gives out one line: what was carried, and its end, which is after the
+// given number of the bytes that are about to leave the pipe.
+func (o *output) hand(out hoist.Output, carry, end []byte, after int) {
 	line := end
-	if len(o.carry) > 0 {
-		line = append(o.carry, end...)
-		o.carry = nil
+	if len(carry) > 0 {
+		line = slices.Concat(carry, end)
 	}
-	line = bytes.TrimSuffix(line, []byte("\r"))
-	if len(line) > 0 || !o.cut {
-		out(line)
+	if line = bytes.TrimSuffix(line, []byte("\r")); len(line) == 0 && o.cut {
+		return
 	}
-	o.cut = false
+	o.mu.Lock()
+	o.handed++
+	o.mu.Unlock()
+	out.Line(hoist.Place{Source: o.mark.Source, End: o.mark.Taken + uint64(after)}, line)
 }
 
-func (o *output) flush(out func([]byte)) {
-	if len(o.carry) > 0 {
-		o.hand(nil, out)
+// flush waits until the lines that were handed on are flushed, but not for
+// long. An error means that they are not, and that the watcher ends.
+func (o *output) flush(ctx context.Context, out hoist.Output) error {
+	o.mu.Lock()
+	handed, wait := o.handed, o.handed > o.flushed && !o.lagging
+	lagging := o.lagging
+	o.mu.Unlock()
+	if lagging {
+		return ctx.Err()
+	}
+	if !wait {
+		return nil
+	}
+	try, cancel := context.WithTimeout(ctx, flushWait)
+	err := out.Flush(try)
+	cancel()
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if err == nil {
+		o.flushed = handed
+		return nil
+	}
+	if ctx.Err() == nil {
+		o.lagging = true
+		if !o.behind {
+			o.behind = true
+			go o.catchUp(ctx, out)
+		}
+	}
+	return ctx.Err()
+}
+
+// catchUp waits until the lines that did not wait for it are flushed.
+func (o *output) catchUp(ctx context.Context, out hoist.Output) {
+	for {
+		o.mu.Lock()
+		handed := o.handed
+		o.mu.Unlock()
+		err := out.Flush(ctx)
+		o.mu.Lock()
+		o.lagging = false
+		if err == nil {
+			o.flushed = max(o.flushed, handed)
+			o.save()
+		}
+		o.behind = err == nil && o.flushed < o.handed
+		behind := o.behind
+		o.mu.Unlock()
+		if !behind {
+			return
+		}
 	}
 }
 

@@ -32,7 +32,7 @@ func TestLongAndTornLinesAreHandedOn(t *testing.T) {
 	e := newEngine(t)
 	s := start(t, e, spec(`head -c 25000 /dev/zero | tr '\0' x; echo; printf 'crlf\r\n\nend'`))
 	var got []int
-	if _, err := e.Watch(t.Context(), s.ID, func(line []byte) { got = append(got, len(line)) }); err != nil {
+	if _, err := e.Watch(t.Context(), s.ID, each(func(line []byte) { got = append(got, len(line)) })); err != nil {
 		t.Fatal(err)
 	}
 	if want := "[10000 10000 5000 4 0 3]"; fmt.Sprint(got) != want {
@@ -46,7 +46,7 @@ func TestALongLineIsCutAsPeopleWould(t *testing.T) {
 	e := newEngine(t)
 	s := start(t, e, spec(`perl -e '$| = 1; print "x", "ä" x 15000, "\n", "y" x 20000; sleep 1; print "\r\n\nend\n"'`))
 	var got []string
-	if _, err := e.Watch(t.Context(), s.ID, func(line []byte) { got = append(got, string(line)) }); err != nil {
+	if _, err := e.Watch(t.Context(), s.ID, each(func(line []byte) { got = append(got, string(line)) })); err != nil {
 		t.Fatal(err)
 	}
 	var sizes []int
@@ -187,7 +187,7 @@ func TestSignals(t *testing.T) {
 					t.Error(err)
 				}
 			}()
-			exit, err := e.Watch(ctx, s.ID, out.add)
+			exit, err := e.Watch(ctx, s.ID, &out)
 			if err != nil || exit.Code != test.code || strings.ReplaceAll(out.String(), "Terminated\n", "") != test.output {
 				t.Fatalf("got %+v, %v, output %q", exit, err, out.String())
 			}
@@ -226,7 +226,7 @@ func TestCancelledWatchLeavesTheContainerAlone(t *testing.T) {
 	s := start(t, e, spec("echo one; read x < <(sleep 1); echo two; exit 5"))
 	ctx, cancel := context.WithCancel(t.Context())
 	var first lines
-	if _, err := e.Watch(ctx, s.ID, func(l []byte) { first.add(l); cancel() }); !errors.Is(err, context.Canceled) {
+	if _, err := e.Watch(ctx, s.ID, each(func(l []byte) { first.Line(hoist.Place{}, l); cancel() })); !errors.Is(err, context.Canceled) {
 		t.Fatal(err)
 	}
 	second, exit := watch(t, e, s.ID)
@@ -278,7 +278,7 @@ func TestFiftyStartsAtOnce(t *testing.T) {
 				return
 			}
 			var out lines
-			exit, err := e.Watch(t.Context(), s.ID, out.add)
+			exit, err := e.Watch(t.Context(), s.ID, &out)
 			if err != nil || exit.Code != i || out.String() != fmt.Sprintf("world%d\n", i) {
 				t.Errorf("%d: got %q, %+v, %v", i, out.String(), exit, err)
 			}

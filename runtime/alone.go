@@ -147,7 +147,7 @@ func (r *Runtime) runAlone(ctx context.Context, d served) error {
 		r.say(d.Dyno, fmt.Sprintf("Starting process with command `%s`, without the database", d.Spec.Command))
 	}
 	out := r.newOutput(d.Dyno)
-	defer out.flush()
-	_, err = r.engine.Watch(ctx, d.Dyno.ID, out.line)
+	defer out.confess()
+	_, err = r.engine.Watch(ctx, d.Dyno.ID, out)
 	return err
 }

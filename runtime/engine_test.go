@@ -186,7 +186,7 @@ func (e *hostEngine) Attach(id hoist.ID) (io.ReadWriteCloser, error) {
 	return c.stream, nil
 }
 
-func (e *hostEngine) Watch(ctx context.Context, id hoist.ID, out func([]byte)) (hoist.Exit, error) {
+func (e *hostEngine) Watch(ctx context.Context, id hoist.ID, out hoist.Output) (hoist.Exit, error) {
 	c, err := e.get(id)
 	if err != nil {
 		return hoist.Exit{}, err
@@ -208,7 +208,7 @@ func (e *hostEngine) Watch(ctx context.Context, id hoist.ID, out func([]byte)) (
 	return c.exit, nil
 }
 
-func (c *hostContainer) follow(ctx context.Context, out func([]byte)) {
+func (c *hostContainer) follow(ctx context.Context, out hoist.Output) {
 	f, err := os.Open(c.output)
 	if err != nil {
 		return
@@ -221,7 +221,7 @@ func (c *hostContainer) follow(ctx context.Context, out func([]byte)) {
 			return
 		}
 		c.read += int64(len(line))
-		out(line[:len(line)-1])
+		out.Line(hoist.Place{Source: filepath.Base(c.output), End: uint64(c.read)}, line[:len(line)-1])
 	}
 }
 

@@ -63,6 +63,13 @@ func TestMain(m *testing.M) {
 		fmt.Println("serving")
 		<-term
 		os.Exit(0)
+	case "count": // half of the time several at once
+		for i := 0; ; i++ {
+			fmt.Println("count", i)
+			if i/100%2 == 0 || i%10 == 0 {
+				time.Sleep(2 * time.Millisecond)
+			}
+		}
 	case "flood":
 		for {
 			fmt.Println("a line of output that nobody can read as fast as it comes")

@@ -1,6 +1,7 @@
 package runtime
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"sync"
@@ -28,7 +29,7 @@ type output struct {
 	read *rate.Limiter
 
 	mu      sync.Mutex
-	dropped int       // since
+	dropped int       // by keep, since
 	since   time.Time // the first of them
 	report  *time.Timer
 }
@@ -40,29 +41,26 @@ func (r *Runtime) newOutput(d hoist.Dyno) *output {
 	}
 }
 
-// line takes one line of any length, without its end.
-func (o *output) line(line []byte) {
-	for first := true; first || len(line) > 0; first = false {
-		var part []byte
-		part, line = split(line, hoist.LogLineLimit)
-		now := time.Now()
-		cost := 1 + len(part)/1000 // long lines count as several
-		if !o.keep.AllowN(now, cost) || !o.r.append(o.dyno, "app", string(part)) {
-			o.drop(now)
-		}
-		if wait := o.read.ReserveN(now, cost).DelayFrom(now); wait > 0 {
-			time.Sleep(wait)
-		}
+// Line implements hoist.Output.
+func (o *output) Line(at hoist.Place, line []byte) {
+	now := time.Now()
+	cost := 1 + len(line)/1000 // long lines count as several
+	if o.keep.AllowN(now, cost) {
+		o.r.append(o.dyno, "app", at, string(line))
+	} else {
+		o.drop(now)
+	}
+	if wait := o.read.ReserveN(now, cost).DelayFrom(now); wait > 0 {
+		time.Sleep(wait)
 	}
 }
 
-// split cuts line after limit bytes at most, not within a rune.
-func split(line []byte, limit int) (part, rest []byte) {
-	if len(line) <= limit {
-		return line, nil
-	}
-	end := limit - hoist.PartialRune(line[:limit])
-	return line[:end], line[end:]
+// Flush implements hoist.Output.
+func (o *output) Flush(ctx context.Context) error { return o.r.bus.Flush(ctx) }
+
+// Lost implements hoist.Output.
+func (o *output) Lost(n int) {
+	o.r.say(o.dyno, fmt.Sprintf("Error L10 (output buffer overflow): up to %d messages dropped, as the runtime ended while the message bus was away.", n))
 }
 
 func (o *output) drop(now time.Time) {
@@ -70,13 +68,13 @@ func (o *output) drop(now time.Time) {
 	defer o.mu.Unlock()
 	if o.dropped == 0 {
 		o.since = now
-		o.report = time.AfterFunc(reportEvery, o.flush)
+		o.report = time.AfterFunc(reportEvery, o.confess)
 	}
 	o.dropped++
 }
 
-// flush says how many lines were dropped, if any.
-func (o *output) flush() {
+// confess says how many lines were dropped, if any.
+func (o *output) confess() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.dropped == 0 {
@@ -85,17 +83,18 @@ func (o *output) flush() {
 	o.report.Stop()
 	text := fmt.Sprintf("Error L10 (output buffer overflow): %d messages dropped since %s.",
 		o.dropped, o.since.UTC().Format("2006-01-02T15:04:05-07:00"))
-	if o.r.say(o.dyno, text) {
-		o.dropped = 0
-	} else {
-		o.report = time.AfterFunc(reportEvery, o.flush)
+	if !o.r.say(o.dyno, text) {
+		o.r.bus.Drop(hoist.StreamLogs+o.dyno.AppID, o.dropped-1) // it counted this line itself
 	}
+	o.dropped = 0
 }
 
 // say writes a line of the platform about a dyno to its app's log.
-func (r *Runtime) say(d hoist.Dyno, text string) bool { return r.append(d, "heroku", text) }
+func (r *Runtime) say(d hoist.Dyno, text string) bool {
+	return r.append(d, "heroku", hoist.Place{}, text)
+}
 
-func (r *Runtime) append(d hoist.Dyno, source, text string) bool {
+func (r *Runtime) append(d hoist.Dyno, source string, at hoist.Place, text string) bool {
 	data, err := json.Marshal(hoist.LogLine{Time: time.Now(), Source: source, Dyno: d.Name(), Text: text})
-	return err == nil && r.bus.Append(hoist.StreamLogs+d.AppID, data)
+	return err == nil && r.bus.AppendAt(hoist.StreamLogs+d.AppID, at, data)
 }

@@ -145,25 +145,3 @@ func TestBackoffDoublesUpToFiveMinutes(t *testing.T) {
 		}
 	}
 }
-
-func FuzzSplit(f *testing.F) {
-	f.Add([]byte("héllo wörld"), 5)
-	f.Add([]byte("\x80\x80\x80\x80\x80\x80"), 4)
-	f.Fuzz(func(t *testing.T, line []byte, limit int) {
-		if limit < 4 || limit > 100 {
-			return
-		}
-		var all []byte
-		for first, rest := true, line; first || len(rest) > 0; first = false {
-			var part []byte
-			part, rest = split(rest, limit)
-			if len(part) > limit || len(part) == 0 && len(line) > 0 {
-				t.Fatalf("part %q of %q", part, line)
-			}
-			all = append(all, part...)
-		}
-		if string(all) != string(line) {
-			t.Errorf("%q became %q", line, all)
-		}
-	})
-}

@@ -108,14 +108,14 @@ func (s *supervisor) watch(ctx context.Context, c hoist.Container) {
 	s.proc = p
 	go s.watchMemory(ctx, s.dyno, p.ended)
 	out := s.r.newOutput(s.dyno)
-	line := out.line
-	if s.dyno.Attach {
-		line = nil
+	var lines hoist.Output
+	if !s.dyno.Attach {
+		lines = out
 	}
-	go func() {
-		defer out.flush()
+	s.watching.Go(func() {
+		defer out.confess()
 		for ctx.Err() == nil {
-			exit, err := s.r.engine.Watch(ctx, c.ID, line)
+			exit, err := s.r.engine.Watch(ctx, c.ID, lines)
 			if ctx.Err() != nil {
 				return
 			}
@@ -132,7 +132,7 @@ func (s *supervisor) watch(ctx context.Context, c hoist.Container) {
 			close(p.ended)
 			return
 		}
-	}()
+	})
 }
 
 // runs reports whether the container is there and has not ended.
@@ -170,8 +170,8 @@ func (s *supervisor) boot(ctx context.Context) {
 			s.to(ctx, hoist.DynoStopping)
 			return
 		case <-limit.C:
-			s.say(fmt.Sprintf("Error R10 (Boot timeout) -> Web process failed to bind to $PORT within %.0f seconds of launch", s.r.cfg.BootTimeout.Seconds()))
-			s.say("Stopping process with SIGKILL")
+			s.sayOnce(stepLate, fmt.Sprintf("Error R10 (Boot timeout) -> Web process failed to bind to $PORT within %.0f seconds of launch", s.r.cfg.BootTimeout.Seconds()))
+			s.sayOnce(stepKill, "Stopping process with SIGKILL")
 			s.kill(ctx)
 			s.crashed(ctx, "R10 (Boot timeout)")
 			return
@@ -197,7 +197,7 @@ func listens(ctx context.Context, addr string) bool {
 
 func (s *supervisor) up(ctx context.Context) {
 	s.dyno.Reason = ""
-	s.say("State changed from starting to up")
+	s.sayOnce(stepUp, "State changed from starting to up")
 	s.to(ctx, hoist.DynoUp)
 	s.remember()
 }
@@ -226,13 +226,13 @@ func (s *supervisor) shutDown(ctx context.Context) {
 	if s.dyno.Address != "" {
 		s.wait(ctx, s.r.cfg.Drain)
 	}
-	s.say("Stopping all processes with SIGTERM")
+	s.sayOnce(stepTerm, "Stopping all processes with SIGTERM")
 	if err := s.r.engine.Signal(ctx, s.dyno.ID, sigTERM); err != nil && ctx.Err() == nil {
 		s.log.Warn("SIGTERM", "error", err)
 	}
 	if !s.wait(ctx, s.r.cfg.StopGrace) && ctx.Err() == nil {
-		s.say(fmt.Sprintf("Error R12 (Exit timeout) -> At least one process failed to exit within %.0f seconds of SIGTERM", s.r.cfg.StopGrace.Seconds()))
-		s.say("Stopping remaining processes with SIGKILL")
+		s.sayOnce(stepLate, fmt.Sprintf("Error R12 (Exit timeout) -> At least one process failed to exit within %.0f seconds of SIGTERM", s.r.cfg.StopGrace.Seconds()))
+		s.sayOnce(stepKill, "Stopping remaining processes with SIGKILL")
 		s.kill(ctx)
 		s.dyno.Reason = "R12 (Exit timeout)"
 	}

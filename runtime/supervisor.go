@@ -27,13 +27,14 @@ const (
 // when the row is lost (the container is removed) or when its context ends
 // (the container is left running).
 type supervisor struct {
-	r     *Runtime
-	log   *slog.Logger
-	dyno  hoist.Dyno          // the row as last written
-	proc  *process            // nil if there is no container
-	slug  func()              // gives the slug back to the cache
-	image image               // its file
-	began hoist.ContainerSpec // what its container was started with, if we did that
+	r        *Runtime
+	log      *slog.Logger
+	dyno     hoist.Dyno          // the row as last written
+	proc     *process            // nil if there is no container
+	watching sync.WaitGroup      // of its output
+	slug     func()              // gives the slug back to the cache
+	image    image               // its file
+	began    hoist.ContainerSpec // what its container was started with, if we did that
 
 	cancel context.CancelCauseFunc
 	stop   chan struct{} // closed: want is down
@@ -95,6 +96,8 @@ func (s *supervisor) begin(ctx context.Context, found hoist.Container, there boo
 			s.r.forget(s.dyno.ID)
 		}
 		s.slug()
+		s.cancel(nil)
+		s.watching.Wait()
 	}()
 }
 
@@ -189,13 +192,17 @@ func (s *supervisor) waitToRestart(ctx context.Context) {
 		s.to(ctx, hoist.DynoDown)
 	case <-time.After(time.Until(due)):
 		s.dyno.RestartAt = nil
-		s.say("State changed from crashed to starting")
+		s.r.append(s.dyno, "heroku", hoist.Place{Source: s.dyno.ID + "-restart", End: uint64(due.UnixMicro())},
+			"State changed from crashed to starting")
 		s.to(ctx, hoist.DynoStarting)
 	}
 }
 
 // crashed ends a formation dyno for now and a one-off for good.
 func (s *supervisor) crashed(ctx context.Context, reason string) {
+	if ctx.Err() != nil {
+		return // the next runtime will see to it
+	}
 	if s.dyno.Kind != hoist.KindFormation {
 		s.ended(ctx, reason)
 		return
@@ -208,7 +215,7 @@ func (s *supervisor) crashed(ctx context.Context, reason string) {
 	from := d.State
 	if s.endedUnwatched() {
 		s.noteExit()
-		s.say(fmt.Sprintf("State changed from %s to starting", from))
+		s.sayOnce(stepState, fmt.Sprintf("State changed from %s to starting", from))
 		s.to(ctx, hoist.DynoStarting)
 		s.remove(ctx)
 		return
@@ -220,7 +227,7 @@ func (s *supervisor) crashed(ctx context.Context, reason string) {
 	d.Restarts++
 	d.RestartAt, d.Reason = &at, reason
 	s.noteExit()
-	s.say(fmt.Sprintf("State changed from %s to crashed", from))
+	s.sayOnce(stepState, fmt.Sprintf("State changed from %s to crashed", from))
 	s.to(ctx, hoist.DynoCrashed)
 	s.remove(ctx)
 }
@@ -241,6 +248,9 @@ func (s *supervisor) endedUnwatched() bool {
 
 // ended is the end of a dyno that shall not run any more.
 func (s *supervisor) ended(ctx context.Context, reason string) {
+	if ctx.Err() != nil {
+		return // the next runtime will see to it
+	}
 	d := &s.dyno
 	if reason != "" {
 		d.Reason = reason
@@ -253,7 +263,7 @@ func (s *supervisor) ended(ctx context.Context, reason string) {
 		to = "complete"
 	}
 	s.noteExit()
-	s.say(fmt.Sprintf("State changed from %s to %s", from, to))
+	s.sayOnce(stepState, fmt.Sprintf("State changed from %s to %s", from, to))
 	s.to(ctx, hoist.DynoDown)
 	if s.session != nil {
 		s.session.close() // the exit code is in the row
@@ -274,25 +284,25 @@ func (s *supervisor) noteExit() {
 	exit := s.proc.exit
 	switch {
 	case exit.OOM:
-		s.say("Error " + hoist.ReasonMemory)
+		s.sayOnce(stepWhy, "Error "+hoist.ReasonMemory)
 		s.dyno.Reason = hoist.ReasonMemory
 	case exit.TimedOut:
-		s.say(fmt.Sprintf("Error: it ran for longer than %s", s.dyno.Timeout))
+		s.sayOnce(stepWhy, fmt.Sprintf("Error: it ran for longer than %s", s.dyno.Timeout))
 		s.dyno.Reason = fmt.Sprintf("it ran for longer than %s", s.dyno.Timeout)
 	case exit.DiskFull:
-		s.say("Error: its disk is full; files beyond the dyno's size were not written")
+		s.sayOnce(stepWhy, "Error: its disk is full; files beyond the dyno's size were not written")
 		s.dyno.Reason = hoist.ReasonDisk
 	case exit.PidsFull && exit.Code != 0: // who copes with it need not hear of it
-		s.say("Error: " + hoist.ReasonPids)
+		s.sayOnce(stepWhy, "Error: "+hoist.ReasonPids)
 		s.dyno.Reason = hoist.ReasonPids
 	}
 	if exit.Code < 0 {
 		exit.Code = hoist.ExitUnknown
 		s.dyno.Reason = cmp.Or(s.dyno.Reason, hoist.ReasonExitUnknown)
-		s.say("Error: " + hoist.ReasonExitUnknown)
+		s.sayOnce(stepUnknown, "Error: "+hoist.ReasonExitUnknown)
 	}
 	s.dyno.ExitCode = &exit.Code
-	s.say(fmt.Sprintf("Process exited with status %d", exit.Code))
+	s.sayOnce(stepExit, fmt.Sprintf("Process exited with status %d", exit.Code))
 }
 
 // backoff doubles from base, up to 300 times base.
@@ -319,6 +329,28 @@ func (s *supervisor) remove(ctx context.Context) {
 
 // say writes a line of the platform about the dyno to the app's log.
 func (s *supervisor) say(text string) { s.r.say(s.dyno, text) }
+
+// The steps of a container's life, of which each is said once.
+const (
+	stepUp = 1 + iota
+	stepTerm
+	stepLate
+	stepKill
+	stepWhy
+	stepUnknown
+	stepExit
+	stepState
+)
+
+// sayOnce says what the next runtime says, too, if this one ends before the
+// state is written.
+func (s *supervisor) sayOnce(step uint64, text string) {
+	var at hoist.Place
+	if s.proc != nil {
+		at = hoist.Place{Source: fmt.Sprintf("%s-%d", s.dyno.ID, s.proc.since.UnixNano()), End: step}
+	}
+	s.r.append(s.dyno, "heroku", at, text)
+}
 
 func sleep(ctx context.Context, d time.Duration) {
 	select {

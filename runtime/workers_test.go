@@ -54,7 +54,13 @@ func TestWorkers(t *testing.T) {
 		e.Signal(t.Context(), mortal, 9) // while nobody looks
 		p.worker(t, e, in(dir))
 		a.becomes("mortal.1 up")
-		a.logs("heroku[mortal.1]: Process exited with status 137", "heroku[stubborn.1]: Process exited with status 137")
+		a.logs("heroku[mortal.1]: Process exited with status 137", "heroku[stubborn.1]: Process exited with status 137",
+			"heroku[stubborn.1]: State changed from up to down")
+		for _, line := range []string{"Stopping all processes with SIGTERM", "State changed from up to down"} {
+			if n := strings.Count(a.log(), "heroku[stubborn.1]: "+line+"\n"); n != 1 {
+				t.Errorf("%q is there %d times:\n%s", line, n, a.log())
+			}
+		}
 		if n := e.started("mortal.1"); n != 2 {
 			t.Errorf("started %d times", n)
 		}

@@ -358,12 +358,7 @@ func giveDir(dir string, ids uint32) error {
 
 // watch takes a dyno's lines to the app's log until it ends.
 func (y *system) watch(ctx context.Context, d *systemDyno) {
-	exit, err := y.engine.Watch(ctx, d.ID, func(line []byte) {
-		text := string(line)
-		d.said.Store(&text)
-		y.say(d.AppID, d.Name(), "app", text)
-		y.log.Info(string(line), "dyno", d.Name(), "line", true) // the bus may be away, or go before it is stored
-	})
+	exit, err := y.engine.Watch(ctx, d.ID, systemOutput{y, d})
 	if ctx.Err() == nil {
 		if err != nil {
 			exit.Code = -1
@@ -373,10 +368,39 @@ func (y *system) watch(ctx context.Context, d *systemDyno) {
 	}
 }
 
+// systemOutput is where a dyno's lines go.
+type systemOutput struct {
+	y *system
+	d *systemDyno
+}
+
+// Line implements hoist.Output.
+func (o systemOutput) Line(at hoist.Place, line []byte) {
+	text := string(line)
+	o.d.said.Store(&text)
+	o.y.append(o.d.AppID, at, o.d.Name(), "app", text)
+	o.y.log.Info(text, "dyno", o.d.Name(), "line", true) // the bus may be away, or go before it is stored
+}
+
+// Flush implements hoist.Output.
+func (o systemOutput) Flush(ctx context.Context) error { return o.y.bus.Flush(ctx) }
+
+// Lost implements hoist.Output.
+func (o systemOutput) Lost(n int) {
+	o.y.say(o.d.AppID, o.d.Name(), "heroku",
+		fmt.Sprintf("Error L10 (output buffer overflow): up to %d messages dropped, as the seed ended while the message bus was away.", n))
+}
+
 // say writes a line to the app's log, as a dyno's or of another source.
-func (y *system) say(app hoist.ID, dyno, source, text string) bool {
+func (y *system) say(app hoist.ID, dyno, source, text string) {
+	y.append(app, hoist.Place{}, dyno, source, text)
+}
+
+func (y *system) append(app hoist.ID, at hoist.Place, dyno, source, text string) {
 	data, err := json.Marshal(hoist.LogLine{Time: time.Now(), Source: source, Dyno: dyno, Text: text})
-	return err == nil && y.bus.Append(hoist.StreamLogs+app, data)
+	if err == nil {
+		y.bus.AppendAt(hoist.StreamLogs+app, at, data)
+	}
 }
 
 // stop asks a dyno to finish and end.
