@@ -75,6 +75,18 @@ func (w *faultWorld) showLogs(t *testing.T) {
 
 // query asks the platform's database, as its owner.
 func (w *faultWorld) query(into any, sql string, args ...any) error {
+	return w.asOwner(func(ctx context.Context, db *pgx.Conn) error {
+		// One row, one column: JSON.
+		var answer []byte
+		if err := db.QueryRow(ctx, `SELECT coalesce(json_agg(q), '[]')::text FROM (`+sql+`) q`, args...).Scan(&answer); err != nil {
+			return err
+		}
+		return json.Unmarshal(answer, into)
+	})
+}
+
+// asOwner does something to the platform's database.
+func (w *faultWorld) asOwner(do func(ctx context.Context, db *pgx.Conn) error) error {
 	settings, err := seed.Saved(w.Dir)
 	if err != nil {
 		return err
@@ -90,12 +102,7 @@ func (w *faultWorld) query(into any, sql string, args ...any) error {
 		return err
 	}
 	defer conn.Close(ctx)
-	// One row, one column: JSON.
-	var answer []byte
-	if err := conn.QueryRow(ctx, `SELECT coalesce(json_agg(q), '[]')::text FROM (`+sql+`) q`, args...).Scan(&answer); err != nil {
-		return err
-	}
-	return json.Unmarshal(answer, into)
+	return do(ctx, conn)
 }
 
 // process is a component that runs outside the seed.

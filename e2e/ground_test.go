@@ -28,18 +28,9 @@ func TestAGroundElsewhere(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(world.close)
-	bus, err := nats.StartServer(nats.Config{Dir: t.TempDir(), Addr: "127.0.0.1:0", Users: map[string]string{"seed": "secret"},
-		Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(bus.Close)
-	w := newFaultWorld(t, 1, "DATABASE_URL="+startDatabase(t), "NATS_URL="+bus.URL("seed"), "BLOB_URL="+startBucket(t, world))
-	for _, own := range []string{"postgres", "nats", "blobs"} {
-		if _, err := os.Stat(filepath.Join(w.Dir, own)); err == nil {
-			t.Errorf("the seed made its own %s", own)
-		}
-	}
+	s3 := startBuckets(t, world)
+	w := newFaultWorld(t, 1, elsewhere(t, s3("platform"))...)
+	w.hasNoGround(t)
 	app := w.apps[0]
 	if err := app.mustSet(); err != nil {
 		t.Fatal(err)
@@ -58,6 +49,63 @@ func TestAGroundElsewhere(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := app.mustPush(); err != nil { // fetches the repository from there
+		t.Fatal(err)
+	}
+	w.invariants(t)
+	w.restoredElsewhere(t, s3("restored"))
+}
+
+// elsewhere starts a database and a bus, and returns the settings for these and a bucket.
+func elsewhere(t *testing.T, bucket string) []string {
+	t.Helper()
+	bus, err := nats.StartServer(nats.Config{Dir: t.TempDir(), Addr: "127.0.0.1:0", Users: map[string]string{"seed": "secret"},
+		Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(bus.Close)
+	return []string{"DATABASE_URL=" + startDatabase(t), "NATS_URL=" + bus.URL("seed"), "BLOB_URL=" + bucket}
+}
+
+func (w *faultWorld) hasNoGround(t *testing.T) {
+	t.Helper()
+	for _, own := range []string{"postgres", "nats", "blobs"} {
+		if _, err := os.Stat(filepath.Join(w.Dir, own)); err == nil {
+			t.Errorf("the seed made its own %s", own)
+		}
+	}
+}
+
+// restoredElsewhere loses the platform, and restores it on a fresh machine whose ground is
+// elsewhere, too, and empty.
+func (w *faultWorld) restoredElsewhere(t *testing.T, bucket string) {
+	t.Helper()
+	dir := filepath.Dir(w.Dir)
+	file, key := filepath.Join(dir, "one.backup"), filepath.Join(dir, "key")
+	if out, err := w.hoist("backup", file, "--key-file", key, "--new-key"); err != nil || !strings.Contains(out, "Backed up 1 app of") {
+		t.Fatal(out, err)
+	}
+	if _, err := w.hoist("purge", "--yes"); err != nil {
+		t.Fatal(err)
+	}
+	w.move(filepath.Join(dir, "elsewhere"))
+	restore := func() (string, error) { return w.hoist("restore", file, "--key-file", key) }
+	if out, err := restore(); err == nil || !strings.Contains(out, "the database of DATABASE_URL holds a platform already") {
+		t.Fatalf("restored over another platform: %v\n%s", err, out)
+	}
+	if left, _ := filepath.Glob(w.Dir + "*"); len(left) > 0 {
+		t.Errorf("a refused restore left %v", left)
+	}
+	w.settings = append(w.settings, elsewhere(t, bucket)...)
+	if out, err := restore(); err != nil || !strings.Contains(out, "Restored 1 app of") {
+		t.Fatal(out, err)
+	}
+	w.hasNoGround(t)
+	w.knowHost(t)
+	w.invariants(t)
+	app := w.apps[0]
+	app.sameClone(t)
+	if err := app.mustPush(); err != nil {
 		t.Fatal(err)
 	}
 	w.invariants(t)
@@ -94,8 +142,9 @@ func startDatabase(t *testing.T) string {
 	return strings.TrimSuffix(s.RoleURL("owner", "secret"), "/hoist") + "/platform"
 }
 
-// startBucket starts an S3 on a host of the internet and returns the BLOB_URL of a bucket there.
-func startBucket(t *testing.T, o *outside) string {
+// startBuckets starts an S3 on a host of the internet, and returns what makes a bucket there and
+// returns its BLOB_URL.
+func startBuckets(t *testing.T, o *outside) (bucket func(name string) string) {
 	t.Helper()
 	bin := blobtest.Tool("versitygw")
 	if bin == "" {
@@ -106,8 +155,10 @@ func startBucket(t *testing.T, o *outside) string {
 	cmd.Dir = t.TempDir()
 	cmd.Stdout, cmd.Stderr = io.Discard, io.Discard
 	o.start(t, cmd)
-	blobtest.MakeBucket(t, addr, "platform")
-	return fmt.Sprintf("s3://%s:%s@%s/platform?insecure=true", blobtest.S3Key, blobtest.S3Secret, addr)
+	return func(name string) string {
+		blobtest.MakeBucket(t, addr, name)
+		return fmt.Sprintf("s3://%s:%s@%s/%s?insecure=true", blobtest.S3Key, blobtest.S3Secret, addr, name)
+	}
 }
 
 // start starts a process on the host, which ends with the test.

@@ -18,7 +18,7 @@ import (
 )
 
 // One part of the ground is missing for good, or a slug is damaged: the rest serves, and
-// `hoist seed status` says what is missing and why. (The database: TestOutOfBand.)
+// `hoist seed status` says what is missing and why. (The database: TestOutOfBand. All from cold, and the clock: TestSelfColdStart.)
 func TestMissingParts(t *testing.T) {
 	log := slog.New(slog.NewTextHandler(io.Discard, nil))
 	server, err := nats.StartServer(nats.Config{Dir: t.TempDir(), Addr: "127.0.0.1:0", Users: map[string]string{"seed": "secret"}, Log: log})
@@ -29,20 +29,6 @@ func TestMissingParts(t *testing.T) {
 	busHost := strings.TrimPrefix(server.URL("seed"), "nats://seed:secret@")
 	bus := newWire(t, busHost)
 	w := newFaultWorld(t, 2, "NATS_URL=nats://seed:secret@"+bus.addr())
-	says := func(t *testing.T, lines ...string) {
-		t.Helper()
-		if err := eventually(45*time.Second, func() error {
-			out, err := w.hoist("seed", "status")
-			for _, want := range lines {
-				if err == nil && !has(out, want) {
-					err = fmt.Errorf("status does not say %q:\n%s", want, out)
-				}
-			}
-			return err
-		}); err != nil {
-			t.Error(err)
-		}
-	}
 	scales := func(t *testing.T, a *faultApp) {
 		t.Helper()
 		if err := errors.Join(a.scale("web", 3-a.webs()), eventually(30*time.Second, a.serving)); err != nil {
@@ -59,7 +45,7 @@ func TestMissingParts(t *testing.T) {
 
 	t.Run("bus", func(t *testing.T) {
 		bus.set(wireCut)
-		says(t, "logs waiting waits for the bus (it does not answer)", "router up without the bus (it does not answer): it reads the routes every 3 s",
+		w.statusSays(t, "logs waiting waits for the bus (it does not answer)", "router up without the bus (it does not answer): it reads the routes every 3 s",
 			"runtime up without the bus")
 		scales(t, w.apps[0])
 		bus.set(wireWhole)
@@ -71,7 +57,7 @@ func TestMissingParts(t *testing.T) {
 	blobs := w.ownBlobs(t)
 	t.Run("blobs", func(t *testing.T) {
 		blobs.set(wireCut)
-		says(t, "compile waiting waits for the blobs (", "runtime up without the blobs (", "api up without the blobs (", "those on local disk are started")
+		w.statusSays(t, "compile waiting waits for the blobs (", "runtime up without the blobs (", "api up without the blobs (", "those on local disk are started")
 		scales(t, w.apps[0])
 	})
 	t.Run("a damaged slug", func(t *testing.T) {
@@ -87,7 +73,7 @@ func TestMissingParts(t *testing.T) {
 		if err := w.call("DELETE", "/apps/"+app.Name+"/dynos", w.Token, nil, nil); err != nil {
 			t.Fatal(err)
 		}
-		says(t, app.Name+" web.1: R99 (Platform error): its slug on this machine was damaged; it is fetched again")
+		w.statusSays(t, app.Name+" web.1: R99 (Platform error): its slug on this machine was damaged; it is fetched again")
 		if err := w.apps[0].serving(); err != nil {
 			t.Error(err)
 		}
@@ -99,6 +85,22 @@ func TestMissingParts(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// statusSays waits until `hoist seed status` says all of it.
+func (p *platform) statusSays(t *testing.T, lines ...string) {
+	t.Helper()
+	if err := eventually(45*time.Second, func() error {
+		out, err := p.hoist("seed", "status")
+		for _, want := range lines {
+			if err == nil && !has(out, want) {
+				err = fmt.Errorf("status does not say %q:\n%s", want, out)
+			}
+		}
+		return err
+	}); err != nil {
+		t.Error(err)
+	}
 }
 
 // has reports whether the words of want follow each other in a line of text, with others between

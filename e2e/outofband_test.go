@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// The platform runs on itself. What a person does on the machine works while the database
-// is away, apps go on serving, and when it is back it is told what was done.
+// The platform runs on itself. What a person does on the machine works while the database and
+// the bus are away, and so the API; apps go on serving, and when they are back the database is told what was done.
 func TestOutOfBand(t *testing.T) {
 	w := newFaultWorld(t, 1)
 	app := w.apps[0]
@@ -78,17 +78,9 @@ func TestOutOfBand(t *testing.T) {
 		w.awaitSettled(t, second)
 	})
 
-	back := w.removeDatabase(t)
+	back := w.removeGround(t)
 	t.Run("without a database", func(t *testing.T) {
-		if err := eventually(30*time.Second, func() error {
-			out, err := w.hoist("seed", "status")
-			if err == nil && !strings.Contains(out, "waits for the database (it does not answer)") {
-				err = fmt.Errorf("status does not say what is missing:\n%s", out)
-			}
-			return err
-		}); err != nil {
-			t.Error(err)
-		}
+		w.statusSays(t, "waits for the database (it does not answer)", "router up without the bus (it does not answer)", "logs waiting waits for the bus")
 		if err := app.serving(); err != nil {
 			t.Error(err)
 		}
@@ -101,6 +93,9 @@ func TestOutOfBand(t *testing.T) {
 		}
 		if out, err := w.hoist("seed", "releases"); err != nil || !strings.Contains(out, "*  v"+strconv.Itoa(second)) {
 			t.Errorf("releases: %v\n%s", err, out)
+		}
+		if out, err := w.hoist("seed", "ps"); err != nil || !has(out, "nats") || !has(out, "router.1 up") {
+			t.Errorf("ps: %v\n%s", err, out)
 		}
 		if err := w.killSeed(); err != nil { // its keeper starts it again, with what it knows by itself
 			t.Fatal(err)
@@ -142,6 +137,33 @@ func TestOutOfBand(t *testing.T) {
 		}
 	})
 
+	t.Run("rescue without a database", func(t *testing.T) {
+		dynos := func(n int) func() error {
+			return func() error {
+				st, err := w.status()
+				if v := st.versions()["router"]; err == nil && len(v) != n {
+					err = fmt.Errorf("dynos of router are of %v", v)
+				}
+				return err
+			}
+		}
+		if _, err := w.hoist("seed", "rescue", "router"); err != nil {
+			t.Fatal(err)
+		}
+		if err := eventually(time.Minute, dynos(0)); err != nil {
+			t.Error(err)
+		}
+		if err := app.serving(); err != nil {
+			t.Error(err)
+		}
+		if _, err := w.hoist("seed", "rescue", "router", "--back"); err != nil {
+			t.Fatal(err)
+		}
+		if err := eventually(time.Minute, dynos(1)); err != nil {
+			t.Error(err)
+		}
+	})
+
 	if err := back(); err != nil {
 		t.Fatal(err)
 	}
@@ -177,11 +199,11 @@ func TestOutOfBand(t *testing.T) {
 	l.mustBeWhole(t, time.Time{}, time.Time{})
 }
 
-// removeDatabase kills Postgres and takes its data away, for good until back is called.
-func (w *faultWorld) removeDatabase(t *testing.T) (back func() error) {
+// removeGround kills Postgres and the bus, which is in the seed, and takes their data away, for good
+// until back is called.
+func (w *faultWorld) removeGround(t *testing.T) (back func() error) {
 	t.Helper()
-	dir := filepath.Join(w.Dir, "postgres")
-	text, err := os.ReadFile(filepath.Join(dir, "data/postmaster.pid"))
+	text, err := os.ReadFile(filepath.Join(w.Dir, "postgres/data/postmaster.pid"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -190,9 +212,21 @@ func (w *faultWorld) removeDatabase(t *testing.T) (back func() error) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// A file in its place keeps the seed from making a new one.
-	if err := errors.Join(os.Rename(dir, dir+".away"), os.WriteFile(dir, nil, 0o600), syscall.Kill(pid, syscall.SIGKILL), awaitGone([]int{pid})); err != nil {
+	database, err := w.remove("postgres")
+	if err != nil {
 		t.Fatal(err)
 	}
-	return func() error { return errors.Join(os.Remove(dir), os.Rename(dir+".away", dir)) }
+	bus, err := w.remove("nats")
+	if err := errors.Join(err, w.killSeed(), syscall.Kill(pid, syscall.SIGKILL), awaitGone([]int{pid})); err != nil {
+		t.Fatal(err)
+	}
+	return func() error { return errors.Join(database(), bus()) }
+}
+
+// remove takes a directory of the platform's data away. A file in its place keeps the seed from
+// making a new one.
+func (w *faultWorld) remove(name string) (back func() error, err error) {
+	dir := filepath.Join(w.Dir, name)
+	return func() error { return errors.Join(os.Remove(dir), os.Rename(dir+".away", dir)) },
+		errors.Join(os.Rename(dir, dir+".away"), os.WriteFile(dir, nil, 0o600))
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"net/http"
 	"os"
@@ -12,15 +13,20 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/hoist-sh/hoist"
 	"github.com/hoist-sh/hoist/seed"
 )
 
+var thorough = flag.Bool("thorough", false, "have the platform's own source compiled by `hoist run`, too, which takes minutes")
+
 // hoist bootstrap moves the platform from stage 0 to stage 3 on its own
-// source, while an app is asked; stopped in the middle and begun again, it goes on.
+// source, while an app is asked; stopped in the middle and begun again, it goes on. Then its
+// source is changed and pushed.
 func TestSelfBootstrap(t *testing.T) {
 	mirrors := buildMirrors(t)
 	w := newSelfWorld(t, 1, append(mirrors, "HOIST_BUILD_TIMEOUT=30m")...)
@@ -29,7 +35,10 @@ func TestSelfBootstrap(t *testing.T) {
 	l := startLoad(w.faultWorld, w.apps)
 	begun := time.Now()
 
-	out, err := w.bootstrap(t, source, "Stage 2: ", 10*time.Second)
+	out, err := w.bootstrap(t, source, "Stage 2: ", func(p *os.Process) {
+		time.Sleep(10 * time.Second)
+		p.Signal(syscall.SIGINT)
+	})
 	if err == nil {
 		t.Fatalf("it was stopped, and ended well:\n%s", out)
 	}
@@ -40,7 +49,7 @@ func TestSelfBootstrap(t *testing.T) {
 	if err := w.awaitSettled(time.Minute, 0); err != nil {
 		t.Errorf("stopped in the middle, the platform does not work: %v", err)
 	}
-	out, err = w.bootstrap(t, source, "", 0)
+	out, err = w.bootstrap(t, source, "", nil)
 	t.Logf("again, all in all %s:\n%s", time.Since(begun).Round(time.Second), headings(out))
 	if err != nil {
 		t.Fatalf("%v\n%s", err, lastLines(out, 60))
@@ -51,15 +60,48 @@ func TestSelfBootstrap(t *testing.T) {
 		}
 	}
 	w.checkStages(t)
+	w.pushChanged(t)
 	l.mustBeWhole(t, time.Time{}, time.Time{})
-	if err := w.awaitSettled(time.Minute, 0); err != nil {
-		t.Error(err)
+	if !*thorough {
+		return
 	}
 	flags := []string{"--size=performance-m"}
 	for _, setting := range mirrors {
 		flags = append(flags, "-e", strings.TrimPrefix(setting, "HOIST_BUILD_ENV_"))
 	}
 	w.compilesItself(t, flags...)
+}
+
+// pushChanged changes the source in the working copy that bootstrap left, and pushes it. What
+// runs then must be what the host makes of it.
+func (w *selfWorld) pushChanged(t *testing.T) {
+	t.Helper()
+	w.hoistApp = &faultApp{w: w.faultWorld, Name: hoist.SystemApp, dir: filepath.Join(w.Home, "hoist-hoist")}
+	c := goodChange(1)
+	file := filepath.Join(w.hoistApp.dir, c.file)
+	text, err := os.ReadFile(file)
+	if err == nil {
+		err = os.WriteFile(file, []byte(strings.Replace(string(text), c.old, c.new, 1)), 0o644)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	version, err := w.nextVersion()
+	if err != nil {
+		t.Fatal(err)
+	}
+	begun := time.Now()
+	out, err := w.hoistApp.push(w.hoistApp.sshURL(), nil)
+	if err != nil || !saysItRuns(out, version) {
+		t.Fatalf("push of hoist: %v\n%s", err, out)
+	}
+	t.Logf("a changed source was pushed, compiled and ran after %s", time.Since(begun).Round(100*time.Millisecond))
+	if err := w.awaitSettled(time.Minute, version); err != nil {
+		t.Error(err)
+	}
+	if err := eventually(time.Minute, func() error { return w.runs(goodProgram(t, 1)) }); err != nil {
+		t.Error(err)
+	}
 }
 
 // checkStages compares what bootstrap noted with the program that was built here.
@@ -85,23 +127,23 @@ func (w *selfWorld) checkStages(t *testing.T) {
 	}
 }
 
-// bootstrap runs `hoist bootstrap`; if a text is given, it gets a SIGINT some
-// time after that has been said.
-func (w *selfWorld) bootstrap(t *testing.T, source, stopAt string, after time.Duration) (string, error) {
+// bootstrap runs `hoist bootstrap`. When that has said a text, something is done to it.
+func (w *selfWorld) bootstrap(t *testing.T, source, at string, then func(p *os.Process)) (string, error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 40*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, hoistBin, "bootstrap", "--source", source)
 	cmd.Dir, cmd.Env, cmd.WaitDelay = w.Home, append(w.environ(), w.seedEnv()[len(os.Environ()):]...), time.Second
-	stopped := false
+	var once sync.Once
+	var doing sync.WaitGroup
 	text := &heardBuffer{heard: func(out string) {
-		if stopAt != "" && !stopped && strings.Contains(out, stopAt) {
-			stopped = true
-			time.AfterFunc(after, func() { cmd.Process.Signal(syscall.SIGINT) })
+		if then != nil && strings.Contains(out, at) {
+			once.Do(func() { doing.Go(func() { then(cmd.Process) }) })
 		}
 	}}
 	cmd.Stdout, cmd.Stderr = text, text
 	err := cmd.Run()
+	doing.Wait()
 	return text.String(), err
 }
 

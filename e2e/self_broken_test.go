@@ -20,7 +20,7 @@ func TestSelfBrokenReleases(t *testing.T) {
 	w.invariants(t)
 	c := w.startClient(t, 25*time.Second)
 	for i, s := range sabotages(t) {
-		t.Run(s.name, func(t *testing.T) { w.breakOff(t, s) })
+		t.Run(s.name, func(t *testing.T) { w.breakOff(t, c, s) })
 		if t.Failed() {
 			// The next is to start from a platform that works.
 			if err := w.healed(i + 100); err != nil {
@@ -41,7 +41,7 @@ func TestSelfBrokenReleases(t *testing.T) {
 	}
 	c.mustBeWhole(t)
 	w.invariants(t)
-	if err := w.runs(goodProgram(t, 1)); err != nil {
+	if err := eventually(30*time.Second, func() error { return w.runs(goodProgram(t, 1)) }); err != nil {
 		t.Error(err)
 	}
 }
@@ -51,8 +51,8 @@ func (w *selfWorld) nextVersion() (int, error) {
 	return len(list) + 1, err
 }
 
-// breakOff pushes a broken release.
-func (w *selfWorld) breakOff(t *testing.T, s sabotage) {
+// breakOff pushes a broken release, while the client uses the platform.
+func (w *selfWorld) breakOff(t *testing.T, c *selfClient, s sabotage) {
 	program := s.build(t)
 	good, err := w.currentRelease()
 	if err != nil {
@@ -62,7 +62,7 @@ func (w *selfWorld) breakOff(t *testing.T, s sabotage) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	begun := time.Now()
+	begun, used := time.Now(), c.uses()
 	out, err := w.pushProgram(program, nil)
 	t.Logf("the push, begun at %s, took %s and said, with %v:\n%s", begun.Format("15:04:05"), time.Since(begun).Round(100*time.Millisecond), err, out)
 	if err != nil {
@@ -80,10 +80,15 @@ func (w *selfWorld) breakOff(t *testing.T, s sabotage) {
 		t.Error(err)
 	}
 	t.Logf("the platform was back at the last good release %s after the push began", time.Since(begun).Round(100*time.Millisecond))
+	c.usedSince(t, used)
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
 	if list, err := w.hoistApp.cli(ctx, "releases").CombinedOutput(); err != nil || !regexp.MustCompile(fmt.Sprintf(`(?m)^v%d .*fail`, version)).Match(list) {
 		t.Errorf("hoist releases does not show that v%d failed: %v\n%s", version, err, list)
+	}
+	said, err := w.hoistApp.cli(ctx, "logs", "-n", "1500").CombinedOutput()
+	if err != nil || !strings.Contains(string(said), fmt.Sprintf("Release v%d did not prove itself: ", version)) {
+		t.Errorf("the log of hoist does not say that v%d failed: %v\n%s", version, err, lastLines(string(said), 30))
 	}
 	log, err := os.ReadFile(filepath.Join(w.Dir, "seed.log"))
 	if served := regexp.MustCompile(fmt.Sprintf(`(?m)^.* msg=proven .* release=%d .*$`, version)).Find(log); err != nil || served != nil {

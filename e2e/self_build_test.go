@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 // change replaces a text in one file of the platform's source, or adds a file if old is empty.
@@ -77,9 +78,13 @@ func goodProgram(t *testing.T, n int) string {
 	if n == 0 {
 		return hoistBin
 	}
+	return program(t, fmt.Sprint("good", n), goodChange(n))
+}
+
+// goodChange makes the source another one that does the same.
+func goodChange(n int) change {
 	const text = "Run the platform on this machine: the ground and all components"
-	return program(t, fmt.Sprint("good", n), change{"cmd/hoist/seed.go",
-		`Short:   "` + text + `"`, fmt.Sprintf(`Short:   "%s (%d)"`, text, n)})
+	return change{"cmd/hoist/seed.go", `Short:   "` + text + `"`, fmt.Sprintf(`Short:   "%s (%d)"`, text, n)}
 }
 
 // sabotage is a release of the platform that cannot do its work.
@@ -128,13 +133,38 @@ func sabotages(t *testing.T) []sabotage {
 	}
 }
 
-// brokenMigration is a program with one more migration, which fails.
+// brokenMigration is a program with two more migrations: the second one fails. The release
+// before goes on with the schema that the first one made.
 func brokenMigration(t *testing.T) string {
+	n := migrations(t)
+	return program(t, "migration", change{file: fmt.Sprintf("postgres/migrations/%03d_more.sql", n+1), new: "ALTER TABLE apps ADD COLUMN more text NOT NULL DEFAULT '';\n"},
+		change{file: fmt.Sprintf("postgres/migrations/%03d_broken.sql", n+2), new: "ALTER TABLE no_such_table ADD COLUMN x integer;\n"},
+		schemaOf(n, n+2))
+}
+
+// slowly is for how long the slow migration goes on.
+const slowly = 4 * time.Second
+
+// slowMigration is a program with one more migration, in the middle of which one can be.
+func slowMigration(t *testing.T) string {
+	n := migrations(t)
+	return program(t, "slow", change{file: fmt.Sprintf("postgres/migrations/%03d_slow.sql", n+1), new: fmt.Sprintf(`CREATE TABLE slow (step integer NOT NULL);
+INSERT INTO slow VALUES (1);
+SELECT pg_sleep(%g);
+INSERT INTO slow VALUES (2);
+`, slowly.Seconds())}, schemaOf(n, n+1))
+}
+
+// migrations is how many there are.
+func migrations(t *testing.T) int {
+	t.Helper()
 	files, err := filepath.Glob("../postgres/migrations/*.sql")
 	if err != nil || len(files) == 0 {
 		t.Fatal("no migrations", err)
 	}
-	n := len(files)
-	return program(t, "migration", change{file: fmt.Sprintf("postgres/migrations/%03d_broken.sql", n+1), new: "ALTER TABLE no_such_table ADD COLUMN x integer;\n"},
-		change{"postgres/postgres.go", fmt.Sprintf("const SchemaVersion = %d\n", n), fmt.Sprintf("const SchemaVersion = %d\n", n+1)})
+	return len(files)
+}
+
+func schemaOf(was, now int) change {
+	return change{"postgres/postgres.go", fmt.Sprintf("const SchemaVersion = %d\n", was), fmt.Sprintf("const SchemaVersion = %d\n", now)}
 }

@@ -29,6 +29,7 @@ type selfClient struct {
 	mu                              sync.Mutex
 	bad                             []string
 	pushes, runs, sockets, messages int
+	pushed, counted                 int // pieces of what pushes and attached runs have said so far
 }
 
 // startClient begins to use the platform: requests to all apps, pushes of the
@@ -54,6 +55,36 @@ func (w *selfWorld) startClient(t *testing.T, session time.Duration) *selfClient
 	c.wg.Go(c.run)
 	time.Sleep(2 * time.Second) // all is under way
 	return c
+}
+
+// uses is what has come so far of each way in which the client uses the platform.
+func (c *selfClient) uses() map[string]int {
+	c.http.mu.Lock()
+	requests := c.http.total
+	c.http.mu.Unlock()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return map[string]int{"request": requests, "message over a WebSocket": c.messages, "output of a push": c.pushed,
+		"line of an attached run": c.counted, "line of a log tail": strings.Count(c.tail.out.String(), "\n")}
+}
+
+// usedSince checks that all of it was under way since then.
+func (c *selfClient) usedSince(t *testing.T, before map[string]int) {
+	t.Helper()
+	for what, n := range c.uses() {
+		if n == before[what] {
+			t.Errorf("meanwhile there was no %s", what)
+		}
+	}
+}
+
+// heard counts what is said.
+func (c *selfClient) heard(n *int) func(string) {
+	return func(string) {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		*n++
+	}
 }
 
 func (c *selfClient) note(n *int, what string, err error) {
@@ -83,7 +114,7 @@ func (c *selfClient) push() {
 			url = fmt.Sprintf("https://git.localhost:%d/%s.git", c.w.HTTPS, a.Name)
 		}
 		begun := time.Now()
-		out, err := a.push(url, nil)
+		out, err := a.push(url, c.heard(&c.pushed))
 		if err != nil {
 			err = fmt.Errorf("%s, begun at %s: %w\n%s", url, begun.Format("15:04:05.000"), err, out)
 			a.pushAgain()
@@ -102,9 +133,12 @@ func (c *selfClient) run() {
 	for !c.stopped() {
 		begun := time.Now()
 		ctx, cancel := context.WithTimeout(context.Background(), c.session+2*time.Minute)
-		out, err := c.w.apps[1].cli(ctx, "run", fmt.Sprintf("i=0; while [ $i -lt %d ]; do i=$((i+1)); echo at $i; sleep 0.2; done; exit 7", steps)).CombinedOutput()
+		out := &heardBuffer{heard: c.heard(&c.counted)}
+		cmd := c.w.apps[1].cli(ctx, "run", fmt.Sprintf("i=0; while [ $i -lt %d ]; do i=$((i+1)); echo at $i; sleep 0.2; done; exit 7", steps))
+		cmd.Stdout, cmd.Stderr = out, out
+		err := cmd.Run()
 		cancel()
-		c.note(&c.runs, "run", ranWhole(string(out), err, steps, begun))
+		c.note(&c.runs, "run", ranWhole(out.String(), err, steps, begun))
 	}
 }
 
@@ -137,30 +171,26 @@ func lastLines(text string, n int) string {
 func (c *selfClient) speak() {
 	for !c.stopped() {
 		begun := time.Now()
-		n, err := c.socket()
+		err := c.socket()
 		if err != nil {
 			err = fmt.Errorf("open since %s: %w", begun.Format("15:04:05.000"), err)
 			time.Sleep(500 * time.Millisecond)
 		}
-		c.mu.Lock()
-		c.messages += n
-		c.mu.Unlock()
 		c.note(&c.sockets, "WebSocket", err)
 	}
 }
 
-func (c *selfClient) socket() (n int, err error) {
+func (c *selfClient) socket() error {
 	ctx, cancel := context.WithTimeout(context.Background(), c.session+time.Minute)
 	defer cancel()
 	begun := time.Now()
 	conn, _, err := websocket.Dial(ctx, fmt.Sprintf("ws://127.0.0.1:%d/", c.w.HTTP),
 		&websocket.DialOptions{Host: fmt.Sprintf("%s.localhost:%d", c.w.apps[1].Name, c.w.HTTP)})
 	if err != nil {
-		return 0, err
+		return err
 	}
 	defer conn.CloseNow()
-	for time.Since(begun) < c.session && !c.stopped() {
-		n++
+	for n := 1; time.Since(begun) < c.session && !c.stopped(); n++ {
 		text := fmt.Sprint("message ", n)
 		sent, cancel := context.WithTimeout(ctx, 15*time.Second)
 		err := conn.Write(sent, websocket.MessageText, []byte(text))
@@ -173,11 +203,12 @@ func (c *selfClient) socket() (n int, err error) {
 			err = fmt.Errorf("the answer is %q", answer)
 		}
 		if err != nil {
-			return n, fmt.Errorf("message %d: %w", n, err)
+			return fmt.Errorf("message %d: %w", n, err)
 		}
+		c.note(&c.messages, "message", nil)
 		time.Sleep(200 * time.Millisecond)
 	}
-	return n, conn.Close(websocket.StatusNormalClosure, "")
+	return conn.Close(websocket.StatusNormalClosure, "")
 }
 
 // mustBeWhole ends it; nothing may have failed.

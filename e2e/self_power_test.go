@@ -5,14 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -23,119 +21,20 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The power fails, and comes back; the platform, which runs on itself, and
-// all apps serve again by themselves. Then it fails again and again, in the middle of
-// whatever goes on; nothing that was acknowledged is lost or doubled.
-func TestSelfColdStart(t *testing.T) {
-	w := onItself(t, 2)
-	for _, a := range w.apps {
-		if err := a.mustSet(); err != nil {
-			t.Fatal(err)
-		}
-	}
-	w.invariants(t)
-	if err := w.powerCut(true); err != nil {
-		t.Fatal(err)
-	}
-	serving, ready, err := w.powerOn()
-	t.Logf("from cold: all apps served after %s, the seed was ready after %s", serving, ready)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if serving > 10*time.Second {
-		t.Logf("which is more than the 10 s that are aimed at")
-	}
-	begun := time.Now()
-	if err := w.awaitSettled(time.Minute, 0); err != nil {
-		t.Error(err)
-	}
-	t.Logf("all of it was settled %s after that", time.Since(begun).Round(10*time.Millisecond))
-	w.invariants(t)
-
-	seed := rand.Uint64()
-	t.Logf("random power cuts with seed %d", seed)
-	r := rand.New(rand.NewPCG(seed, 0))
-	took := []time.Duration{serving}
-	for i := range 20 {
-		what := []string{"a push", "a push of the platform", "config changes", "all of these"}[r.IntN(4)]
-		after := time.Duration(r.IntN(5000)) * time.Millisecond
-		all := what == "all of these"
-		var acts sync.WaitGroup
-		if all || what == "a push" {
-			acts.Go(func() { w.apps[0].push(w.apps[0].sshURL(), nil) })
-		}
-		if all || what == "a push of the platform" {
-			program := goodProgram(t, 1+i%2)
-			acts.Go(func() { w.pushProgram(program, nil) })
-		}
-		stop := make(chan struct{})
-		if all || what == "config changes" {
-			acts.Go(func() {
-				for {
-					select {
-					case <-stop:
-						return
-					default:
-						w.apps[1].set()
-						time.Sleep(50 * time.Millisecond)
-					}
-				}
-			})
-		}
-		time.Sleep(after)
-		reboot := r.IntN(2) == 0
-		err := w.powerCut(reboot)
-		close(stop)
-		acts.Wait()
-		if err != nil {
-			t.Fatal(err)
-		}
-		serving, ready, err := w.powerOn()
-		t.Logf("%2d: %s into %s (reboot: %v): served after %s, ready after %s", i+1, after, what, reboot, serving, ready)
-		if err != nil {
-			t.Fatal(err)
-		}
-		took = append(took, serving)
-		if serving > 10*time.Second {
-			w.tellStart(t)
-		}
-		if err := w.repeat(what); err != nil {
-			t.Fatalf("after power cut %d: %v", i+1, err)
-		}
-	}
-	slices.Sort(took)
-	t.Logf("served after %v; half of them within %s", took, took[len(took)/2])
-	// What of the platform was pushed, and not acknowledged, may have been taken.
-	if out, err := w.hoistApp.pushAgain(); err != nil {
-		t.Errorf("push of hoist: %v\n%s", err, out)
-	}
-	w.invariants(t)
+// sinceStart is what the seed has logged since it was started last.
+func (w *selfWorld) sinceStart() string {
+	text, _ := os.ReadFile(filepath.Join(w.Dir, "seed.log"))
+	_, last, _ := strings.Cut(string(text[max(0, bytes.LastIndex(text, []byte(" msg=seed "))):]), "\n")
+	return last
 }
 
 // tellStart shows what the seed did since it was started last.
 func (w *selfWorld) tellStart(t *testing.T) {
-	text, _ := os.ReadFile(filepath.Join(w.Dir, "seed.log"))
-	_, last, _ := strings.Cut(string(text[max(0, bytes.LastIndex(text, []byte(" msg=seed "))):]), "\n")
-	for line := range strings.Lines(last) {
+	for line := range strings.Lines(w.sinceStart()) {
 		if !strings.Contains(line, " line=true") || strings.Contains(line, "app="+w.apps[0].Name) || strings.Contains(line, "level=WARN") || strings.Contains(line, "level=ERROR") {
 			t.Log(strings.TrimSpace(line))
 		}
 	}
-}
-
-// repeat does again what was not acknowledged, and checks what was.
-func (w *selfWorld) repeat(what string) error {
-	pushed, set := w.apps[0], w.apps[1]
-	if what == "a push" || what == "all of these" {
-		var out string
-		if err := eventually(30*time.Second, func() (err error) { out, err = pushed.pushAgain(); return err }); err != nil {
-			return fmt.Errorf("pushed again: %w\n%s", err, out)
-		}
-	}
-	if err := set.mustSet(); err != nil {
-		return err
-	}
-	return eventually(30*time.Second, func() error { return errors.Join(pushed.acknowledged(), set.acknowledged()) })
 }
 
 // powerOn starts the seed, and returns how long it took until all apps served,
@@ -148,8 +47,15 @@ func (w *selfWorld) powerOn() (serving, ready time.Duration, err error) {
 		ready = time.Since(begun).Round(10 * time.Millisecond)
 		started <- err
 	}()
+	err = w.allServe(30 * time.Second)
+	serving = time.Since(begun).Round(10 * time.Millisecond)
+	return serving, ready, errors.Join(err, <-started)
+}
+
+// allServe waits until all apps answer.
+func (w *selfWorld) allServe(limit time.Duration) (err error) {
 	for _, a := range w.apps {
-		err = errors.Join(err, eventually(30*time.Second, func() error {
+		err = errors.Join(err, eventually(limit, func() error {
 			code, body, err := w.get(a.Name, "/")
 			if err == nil && code != 200 {
 				err = fmt.Errorf("%s answers %d %.100s", a.Name, code, body)
@@ -157,8 +63,7 @@ func (w *selfWorld) powerOn() (serving, ready time.Duration, err error) {
 			return err
 		}))
 	}
-	serving = time.Since(begun).Round(10 * time.Millisecond)
-	return serving, ready, errors.Join(err, <-started)
+	return err
 }
 
 // powerCut ends all processes of the platform at once, at any moment. With

@@ -12,9 +12,9 @@ import (
 )
 
 // The platform moves onto itself while apps are asked, and is an app like any
-// other after that.
+// other after that. Then it is lost, and comes back from its backup.
 func TestSelfTakesOver(t *testing.T) {
-	w := newSelfWorld(t, 3)
+	w := newSelfWorld(t, 2)
 	l := startLoad(w.faultWorld, w.apps)
 	w.makeSystemApp(t)
 	if out, err := w.pushProgram(goodProgram(t, 0), nil); err != nil {
@@ -87,6 +87,7 @@ func TestSelfTakesOver(t *testing.T) {
 	t.Logf("one runtime was drained after %s", time.Since(begun).Round(100*time.Millisecond))
 	w.invariants(t)
 	l.mustBeWhole(t, time.Time{}, time.Time{})
+	w.comesBack(t)
 }
 
 // awaitScaled waits for a number of dynos of hoist of some types.

@@ -18,8 +18,12 @@ func TestSelfUpgradeUnderLoad(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	seed, err := w.status()
+	if err != nil {
+		t.Fatal(err)
+	}
 	c := w.startClient(t, time.Minute)
-	begun := time.Now()
+	begun, used := time.Now(), c.uses()
 	out, err := w.pushProgram(program, nil)
 	pushed := time.Since(begun)
 	t.Logf("the push took %s and said, with %v:\n%s", pushed.Round(100*time.Millisecond), err, out)
@@ -41,11 +45,15 @@ func TestSelfUpgradeUnderLoad(t *testing.T) {
 		t.Errorf("not all types are replaced: %v", err)
 	}
 	t.Logf("from push to done %s", time.Since(begun).Round(100*time.Millisecond))
+	c.usedSince(t, used)
 	c.mustBeWhole(t)
 	w.invariants(t)
 	t.Logf("the last of the old dynos had ended %s after the push began", time.Since(begun).Round(100*time.Millisecond))
-	if err := w.runs(program); err != nil {
+	if err := eventually(30*time.Second, func() error { return w.runs(program) }); err != nil {
 		t.Error(err)
+	}
+	if st, err := w.status(); err != nil || st.PID != seed.PID {
+		t.Errorf("the seed is process %d and was %d: it did not begin the new program in its own process (%v)", st.PID, seed.PID, err)
 	}
 }
 
@@ -54,7 +62,7 @@ func saysItRuns(out string, version int) bool {
 	return regexp.MustCompile(fmt.Sprintf(`(?i)platform[^\n]*\bruns\b[^\n]*\bv%d\b`, version)).MatchString(out)
 }
 
-// runs checks that every process of the platform is of a program.
+// runs checks that every process of the platform, the seed too, is of a program.
 func (w *selfWorld) runs(program string) error {
 	sum, err := fileSHA256(program)
 	if err != nil {
@@ -71,6 +79,9 @@ func (w *selfWorld) runs(program string) error {
 	}
 	if len(found) < len(componentNames) {
 		return fmt.Errorf("only %v are registered", found)
+	}
+	if st, err := w.status(); err != nil || !strings.HasPrefix(sum, st.Version) {
+		return fmt.Errorf("the seed is of program %s, not %.12s (%v)", st.Version, sum, err)
 	}
 	return nil
 }

@@ -91,36 +91,48 @@ func (w *selfWorld) makeSystemApp(t *testing.T) {
 	if _, err := w.hoist("seed", "system", w.Email); err != nil {
 		t.Fatal(err)
 	}
-	w.hoistApp = &faultApp{w: w.faultWorld, Name: hoist.SystemApp, dir: filepath.Join(w.Home, hoist.SystemApp)}
-	os.MkdirAll(filepath.Join(w.hoistApp.dir, "bin"), 0o755)
+	w.hoistApp = w.systemApp(t, filepath.Join(w.Home, hoist.SystemApp))
+}
+
+// systemApp is the app hoist with a directory for its source, which becomes a git repository.
+func (w *selfWorld) systemApp(t *testing.T, dir string) *faultApp {
+	t.Helper()
+	a := &faultApp{w: w.faultWorld, Name: hoist.SystemApp, dir: dir}
+	os.MkdirAll(filepath.Join(dir, "bin"), 0o755)
 	for _, name := range []string{"Procfile", "bin/compile"} {
 		text, err := os.ReadFile(filepath.Join("..", name))
 		if err == nil {
-			err = os.WriteFile(filepath.Join(w.hoistApp.dir, name), text, 0o755)
+			err = os.WriteFile(filepath.Join(dir, name), text, 0o755)
 		}
 		if err != nil {
 			t.Fatal(err)
 		}
 	}
 	for _, args := range [][]string{{"init", "-q"}, {"config", "core.compression", "1"}} {
-		if out, err := w.hoistApp.git(nil, args...); err != nil {
+		if out, err := a.git(nil, args...); err != nil {
 			t.Fatal(err, out)
 		}
 	}
+	return a
 }
 
 // pushProgram pushes a release of the platform.
 func (w *selfWorld) pushProgram(program string, heard func(string)) (string, error) {
-	text, err := os.ReadFile(program)
-	if err != nil {
-		return "", err
-	}
-	file := filepath.Join(w.hoistApp.dir, "bin/hoist")
-	os.Remove(file)
-	if err := os.WriteFile(file, text, 0o755); err != nil {
+	if err := w.hoistApp.takeProgram(program); err != nil {
 		return "", err
 	}
 	return w.hoistApp.push(w.hoistApp.sshURL(), heard)
+}
+
+// takeProgram puts a program into the app's source.
+func (a *faultApp) takeProgram(program string) error {
+	text, err := os.ReadFile(program)
+	if err != nil {
+		return err
+	}
+	file := filepath.Join(a.dir, "bin/hoist")
+	os.Remove(file)
+	return os.WriteFile(file, text, 0o755)
 }
 
 // takeOver scales the app hoist up, and waits until its dynos do all work.

@@ -1,0 +1,379 @@
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/hoist-sh/hoist/seed"
+	"github.com/jackc/pgx/v5"
+)
+
+// The power fails again and again: while the platform moves onto itself, in the middle of a
+// migration, of pushes, of upgrades and of config changes, and some of the times not all is there
+// when it comes back. The platform and all apps serve again by themselves; nothing that was
+// acknowledged is lost or doubled.
+func TestSelfColdStart(t *testing.T) {
+	w := newSelfWorld(t, 2)
+	for _, a := range w.apps {
+		if err := a.mustSet(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	random := rand.Uint64()
+	t.Logf("random power cuts with seed %d", random)
+	c := &cuts{selfWorld: w, t: t, r: rand.New(rand.NewPCG(random, 0)), begun: time.Now()}
+	c.intoBootstrap()
+	c.whenAtRest()
+	for c.n < 12 {
+		c.intoAnything("")
+	}
+	c.intoMigration()
+	for _, part := range []string{"bus", "blobs", "slug", "database", "clock"} { // the clock last: it stays wrong
+		c.intoAnything(part)
+	}
+	if c.n != 20 {
+		t.Errorf("there were %d power cuts", c.n)
+	}
+	slices.Sort(c.took)
+	t.Logf("served after %v; half of them within %s", c.took, c.took[len(c.took)/2])
+	// What of the platform was pushed, and not acknowledged, may have been taken.
+	if out, err := w.hoistApp.pushAgain(); err != nil {
+		t.Errorf("push of hoist: %v\n%s", err, out)
+	}
+	w.invariants(t)
+}
+
+// cuts are power cuts in a row.
+type cuts struct {
+	*selfWorld
+	t     *testing.T
+	r     *rand.Rand
+	begun time.Time
+	n     int
+	took  []time.Duration // from power to all apps serving
+}
+
+// moment is some time.
+func (c *cuts) moment(most time.Duration) time.Duration {
+	return time.Duration(c.r.Int64N(int64(most)))
+}
+
+// cut cuts the power, at some time after something has begun.
+func (c *cuts) cut(what string, after time.Duration, reboot bool) {
+	c.t.Helper()
+	time.Sleep(after)
+	c.n++
+	c.t.Logf("%2d: after %.0f s, %s into %s (reboot: %v)", c.n, time.Since(c.begun).Seconds(), after.Round(time.Millisecond), what, reboot)
+	if err := c.powerCut(reboot); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+// on is the power coming back.
+func (c *cuts) on() {
+	c.t.Helper()
+	serving, ready, err := c.powerOn()
+	c.t.Logf("    served after %s, ready after %s", serving, ready)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	c.took = append(c.took, serving)
+	if serving > 10*time.Second {
+		c.tellStart(c.t)
+	}
+}
+
+// setting changes the config of an app every now and then, until the function it returns is
+// called; but not so often that its first release is collected.
+func (c *cuts) setting(pause time.Duration) (end func()) {
+	stop := make(chan struct{})
+	var acts sync.WaitGroup
+	acts.Go(func() {
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				c.apps[1].set()
+				time.Sleep(pause)
+			}
+		}
+	})
+	return func() { close(stop); acts.Wait() }
+}
+
+// intoBootstrap cuts the power in each stage of a bootstrap. Run again, that goes on. Its
+// program is compiled already, as minutes of compiling would add little here.
+func (c *cuts) intoBootstrap() {
+	t := c.t
+	t.Helper()
+	t.Cleanup(func() { forgetHost(c.SSH) })
+	source := c.systemApp(t, filepath.Join(c.Home, "source"))
+	if err := source.takeProgram(goodProgram(t, 0)); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := source.edit(); err != nil {
+		t.Fatal(err)
+	}
+	for _, stage := range []string{"Stage 1: ", "Taking over", "Stage 2: ", "Stage 3: "} {
+		after, reached := c.moment(5*time.Second), false
+		end := c.setting(time.Second)
+		out, err := c.bootstrap(t, source.dir, stage, func(*os.Process) {
+			reached = true
+			c.cut("a bootstrap: "+stage, after, c.r.IntN(2) == 0)
+		})
+		end()
+		if !reached {
+			t.Fatalf("it does not get to %q: %v\n%s", stage, err, lastLines(out, 60))
+		}
+		c.on()
+		if err := c.apps[1].mustSet(); err != nil {
+			t.Fatal(err)
+		}
+		if err := eventually(30*time.Second, c.kept); err != nil {
+			t.Fatalf("after power cut %d: %v", c.n, err)
+		}
+	}
+	begun := time.Now()
+	out, err := c.bootstrap(t, source.dir, "", nil)
+	if err != nil || !strings.Contains(out, "stage 2 = stage 3, bit for bit") {
+		t.Fatalf("bootstrap, begun again after power cuts: %v\n%s", err, lastLines(out, 60))
+	}
+	t.Logf("bootstrap, begun again after power cuts, ended after %s:\n%s", time.Since(begun).Round(time.Second), headings(out))
+	c.checkStages(t)
+	c.hoistApp = &faultApp{w: c.faultWorld, Name: source.Name, dir: filepath.Join(c.Home, "hoist-hoist")}
+	if out, err := c.hoistApp.git(nil, "config", "core.compression", "1"); err != nil {
+		t.Fatal(err, out)
+	}
+	c.invariants(t)
+}
+
+// whenAtRest cuts the power of a platform that has nothing to do.
+func (c *cuts) whenAtRest() {
+	c.t.Helper()
+	c.cut("rest", 0, true)
+	c.on()
+	if last := c.took[len(c.took)-1]; last > 10*time.Second {
+		c.t.Logf("from cold all apps served after %s, which is more than the 10 s that are aimed at", last)
+	}
+	begun := time.Now()
+	if err := c.awaitSettled(time.Minute, 0); err != nil {
+		c.t.Error(err)
+	}
+	c.t.Logf("    all of it was settled %s after that", time.Since(begun).Round(10*time.Millisecond))
+	c.invariants(c.t)
+}
+
+// intoAnything cuts the power while something goes on, and brings it back without a part.
+func (c *cuts) intoAnything(missing string) {
+	c.t.Helper()
+	what := []string{"a push", "a push of the platform", "config changes", "all of these"}[c.r.IntN(4)]
+	all := what == "all of these"
+	var acts sync.WaitGroup
+	if all || what == "a push" {
+		acts.Go(func() { c.apps[0].push(c.apps[0].sshURL(), nil) })
+	}
+	if all || what == "a push of the platform" {
+		program := goodProgram(c.t, 1+c.n%2)
+		acts.Go(func() { c.pushProgram(program, nil) })
+	}
+	end := func() {}
+	if all || what == "config changes" {
+		end = c.setting(200 * time.Millisecond)
+	}
+	if missing == "" {
+		c.cut(what, c.moment(5*time.Second), c.r.IntN(2) == 0)
+		c.on()
+	} else {
+		c.onWithout(missing, what)
+	}
+	end()
+	acts.Wait()
+	if err := c.repeat(what); err != nil {
+		c.t.Fatalf("after power cut %d: %v", c.n, err)
+	}
+}
+
+// repeat does again what was not acknowledged, and checks what was.
+func (w *selfWorld) repeat(what string) error {
+	pushed, set := w.apps[0], w.apps[1]
+	if what == "a push" || what == "all of these" {
+		var out string
+		if err := eventually(30*time.Second, func() (err error) { out, err = pushed.pushAgain(); return err }); err != nil {
+			return fmt.Errorf("pushed again: %w\n%s", err, out)
+		}
+	}
+	if err := set.mustSet(); err != nil {
+		return err
+	}
+	return eventually(30*time.Second, func() error { return errors.Join(pushed.acknowledged(), set.acknowledged()) })
+}
+
+// intoMigration cuts the power in the middle of a migration, and again when that is begun
+// again. At last the migration is done, once.
+func (c *cuts) intoMigration() {
+	t := c.t
+	t.Helper()
+	before, err := c.currentRelease()
+	if err != nil {
+		t.Fatal(err)
+	}
+	program := slowMigration(t)
+	pushed := make(chan struct{})
+	go func() { c.pushProgram(program, nil); close(pushed) }()
+	for i := range 3 {
+		under := false
+		if err := eventually(time.Minute, func() (err error) { under, err = c.migrating(); return err }); err != nil {
+			t.Fatal(err)
+		}
+		if !under { // it was done before we came
+			c.intoAnything("")
+			continue
+		}
+		end := c.setting(200 * time.Millisecond)
+		c.cut("a migration", c.moment(slowly), c.r.IntN(2) == 0)
+		end()
+		<-pushed
+		if i < 2 {
+			go c.start() // it is not waited for: the migration is begun again
+		} else {
+			c.on()
+		}
+	}
+	if err := c.repeat("a migration"); err != nil {
+		t.Fatalf("after power cut %d: %v", c.n, err)
+	}
+	if err := c.awaitSettled(2*time.Minute, before.Version+1); err != nil {
+		t.Fatalf("the release with the migration does not run: %v", err)
+	}
+	if under, err := c.migrating(); under || err != nil {
+		t.Fatalf("the release with the migration runs, and that is not done: %v", err)
+	}
+	c.invariants(t)
+}
+
+// migrating reports whether the slow migration is under way; if not, it must be done.
+func (w *selfWorld) migrating() (bool, error) {
+	var state []struct{ Under, There bool }
+	err := w.query(&state, `SELECT to_regclass('slow') IS NOT NULL AS there,
+		EXISTS (SELECT FROM pg_stat_activity WHERE query LIKE '%pg_sleep%' AND state = 'active' AND pid <> pg_backend_pid()) AS under`)
+	if err != nil {
+		return false, err
+	}
+	switch s := state[0]; {
+	case s.Under && s.There:
+		return true, errors.New("the migration is under way, and what it has done so far is to be seen")
+	case s.Under:
+		return true, nil
+	case !s.There:
+		return false, errors.New("the migration is not under way")
+	}
+	var steps []struct{ Step int }
+	if err := w.query(&steps, `SELECT step FROM slow ORDER BY step`); err != nil {
+		return false, err
+	}
+	if len(steps) != 2 || steps[0].Step != 1 || steps[1].Step != 2 {
+		return false, fmt.Errorf("the migration was not done once: %v", steps)
+	}
+	return false, nil
+}
+
+// onWithout brings a platform back without one of its parts. The rest serves, and `hoist
+// seed status` says what is missing.
+func (c *cuts) onWithout(part, what string) {
+	t := c.t
+	t.Helper()
+	time.Sleep(c.moment(5 * time.Second))
+	if part == "clock" {
+		if err := c.asOwner(func(ctx context.Context, db *pgx.Conn) error { _, err := db.Exec(ctx, setBackRows); return err }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c.cut(what, 0, true)
+	says, back, err := c.take(part)
+	if err != nil {
+		t.Fatal(err)
+	}
+	begun, started := time.Now(), make(chan error, 1)
+	go func() { started <- c.start() }()
+	if err := c.allServe(30 * time.Second); err != nil {
+		t.Errorf("without the %s: %v", part, err)
+	}
+	t.Logf("    served without the %s after %s", part, time.Since(begun).Round(10*time.Millisecond))
+	c.statusSays(t, says)
+	if part == "slug" && !strings.Contains(c.sinceStart(), "is damaged") {
+		t.Error("the seed did not notice that the slug is damaged")
+	}
+	if err := errors.Join(back(), <-started); err != nil {
+		t.Fatalf("with the %s again: %v", part, err)
+	}
+	t.Logf("    with the %s again all was ready after %s", part, time.Since(begun).Round(10*time.Millisecond))
+}
+
+// take takes a part of a platform that is switched off. says is what the status must say then.
+func (w *selfWorld) take(part string) (says string, back func() error, err error) {
+	says, back = map[string]string{
+		"database": "waits for the database (it does not answer)",
+		"bus":      "logs waiting waits for the bus (it does not answer)",
+		"blobs":    "compile waiting waits for the blobs (",
+		"clock":    "The clock is behind what it was",
+	}[part], func() error { return nil }
+	switch part {
+	case "slug": // of the platform itself
+		return "", back, w.damageSlug()
+	case "clock":
+		return says, back, w.setBackFiles()
+	}
+	back, err = w.remove(map[string]string{"database": "postgres", "bus": "nats", "blobs": "blobs"}[part])
+	return says, back, err
+}
+
+// damageSlug damages the local file of the slug that the platform runs.
+func (w *selfWorld) damageSlug() error {
+	text, err := os.ReadFile(filepath.Join(w.Dir, "system.json"))
+	if err != nil {
+		return err
+	}
+	var state struct{ Good struct{ Slug string } }
+	if err := json.Unmarshal(text, &state); err != nil {
+		return err
+	}
+	settings := seed.Settings{DataDir: w.Dir}
+	file := settings.SystemSlug(state.Good.Slug)
+	return errors.Join(os.Remove(file), os.WriteFile(file, []byte("rust"), 0o600))
+}
+
+// setBackRows and setBackFiles make what was written before come from tomorrow: as if the clock had
+// been set back by a day.
+const (
+	setBack     = 24 * time.Hour
+	setBackRows = `DO $$ DECLARE c record; BEGIN
+		FOR c IN SELECT table_name AS t, column_name AS n FROM information_schema.columns
+			WHERE table_schema = 'public' AND data_type = 'timestamp with time zone' LOOP
+			EXECUTE format('UPDATE %I SET %I = %I + interval ''1 day''', c.t, c.n, c.n);
+		END LOOP; END $$`
+)
+
+func (w *selfWorld) setBackFiles() error {
+	return filepath.WalkDir(w.Dir, func(path string, e fs.DirEntry, err error) error {
+		if err != nil || !e.Type().IsRegular() {
+			return err
+		}
+		info, err := e.Info()
+		if err != nil {
+			return err
+		}
+		return os.Chtimes(path, info.ModTime(), info.ModTime().Add(setBack))
+	})
+}
