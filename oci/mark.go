@@ -22,7 +22,7 @@ type mark struct {
 	Taken   uint64   // bytes that have left the pipe
 	Carry   []byte   // the last of them, if they were not handed on: the start of a line
 	Taking  int      // bytes that are leaving it: nobody knows whether they have
-	Sum     uint32   // of these bytes
+	Sum     uint32   // of these bytes: the same again, just then, would be taken for them
 	Waiting int      // lines that were handed on and may not be flushed
 }
 
