@@ -37,9 +37,10 @@ func (o *output) open(dir string) (err error) {
 	// What is behind it is left of a longer one.
 	if json.NewDecoder(o.kept).Decode(&o.mark) != nil || o.mark.Source == "" {
 		o.mark = mark{Source: hoist.NewID()}
+		err = o.save()
 	}
 	o.lost = o.mark.Waiting
-	return nil
+	return err
 }
 
 // save writes the mark; o.mu is held, or nobody else has o yet.

@@ -57,9 +57,6 @@ func makeOutput(dir string, uid int) (*output, *os.File, error) {
 		return nil, nil, err
 	}
 	out, err := openOutput(dir)
-	if err == nil {
-		err = out.save()
-	}
 	if err != nil {
 		container.Close()
 		return nil, nil, err
@@ -79,7 +76,7 @@ func openOutput(dir string) (*output, error) {
 	}
 	o := &output{file: os.NewFile(uintptr(fd), outputFile)}
 	if err := o.open(dir); err != nil {
-		o.file.Close()
+		o.close()
 		return nil, err
 	}
 	return o, nil
