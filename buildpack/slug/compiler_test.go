@@ -260,6 +260,26 @@ func TestTheSameSourceMakesTheSameSlug(t *testing.T) {
 	}
 }
 
+// What the dyno's user may not read would be empty in the image, or missing.
+func TestASlugHoldsWhatDynosCanRead(t *testing.T) {
+	c := compileApp(t, map[string]string{"Procfile": "web: x"}, repository(t, map[string]string{
+		"bin/detect": "#!/bin/sh\necho Odd\n",
+		"bin/compile": "#!/bin/sh\ncd $1 && mkdir -p dir/sub && echo text > dir/file && cp dir/file suid && cp dir/file plain && mkfifo pipe dir/sub/pipe && ln -s nowhere link\n" +
+			"chmod 751 dir/sub && chmod 0 dir/file dir && chmod 6755 suid && chmod 640 plain\n",
+	})).ok()
+	for name, want := range map[string]string{"dir": "dr-x------", "dir/file": "-r--------", "dir/sub": "drwxr-x--x", "suid": "-rwxr-xr-x",
+		"plain": "-rw-r-----", "link": "Lrwxrwxrwx"} {
+		if st, err := os.Lstat(filepath.Join(c.dir, name)); err != nil || st.Mode().String() != want {
+			t.Errorf("%s: %v, %v", name, st, err)
+		}
+	}
+	for _, name := range []string{"pipe", "dir/sub/pipe"} {
+		if _, err := os.Lstat(filepath.Join(c.dir, name)); err == nil {
+			t.Errorf("%s is there", name)
+		}
+	}
+}
+
 func TestTheSourceStaysAsItIs(t *testing.T) {
 	dir := write(t, t.TempDir(), map[string]string{"Procfile": "web: x", ".slugignore": "a", "a": "", ".git/HEAD": ""})
 	compileHere(t, slug.Here{Dir: dir}).ok()

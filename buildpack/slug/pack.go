@@ -42,13 +42,14 @@ func Pack(ctx context.Context, dir, path string, out *buildpack.Output) (Image, 
 }
 
 func pack(ctx context.Context, dir, path string) (Image, error) {
-	if err := removeSpecial(dir); err != nil {
+	if err := tidy(dir); err != nil {
 		return Image{}, err
 	}
 	os.Remove(path)
 	cmd := exec.CommandContext(ctx, "mksquashfs", dir, path, "-comp", "zstd", "-Xcompression-level", "3",
 		"-noappend", "-no-xattrs", "-all-root", "-no-exports", "-reproducible",
-		"-mkfs-time", "0", "-all-time", "0", "-no-progress", "-quiet", "-no-recovery")
+		"-mkfs-time", "0", "-all-time", "0", "-no-progress", "-quiet", "-no-recovery",
+		"-exit-on-error") // else what cannot be read is empty in the image
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH")} // SOURCE_DATE_EPOCH would contradict the times above
 	if msg, err := cmd.CombinedOutput(); err != nil {
 		if errors.Is(err, exec.ErrNotFound) {
@@ -73,14 +74,28 @@ func pack(ctx context.Context, dir, path string) (Image, error) {
 	return Image{Path: path, Size: size, SHA256: hex.EncodeToString(h.Sum(nil))}, nil
 }
 
-// removeSpecial removes what a slug does not hold: devices, sockets and pipes.
-func removeSpecial(dir string) error {
+// tidy removes what a slug does not hold (devices, sockets and pipes), makes the rest readable
+// to its owner, whom dynos run as, and takes set-user-ID and its like away.
+func tidy(dir string) error {
 	return filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
-		if t := d.Type(); !t.IsRegular() && !t.IsDir() && t != fs.ModeSymlink {
+		readable := fs.FileMode(0o400)
+		switch {
+		case d.Type() == fs.ModeSymlink:
+			return nil
+		case d.IsDir():
+			readable = 0o500 // before it is read
+		case !d.Type().IsRegular():
 			return os.Remove(path)
+		}
+		st, err := d.Info()
+		if err != nil {
+			return err
+		}
+		if mode := st.Mode().Perm() | readable; mode != st.Mode()&^fs.ModeType {
+			return os.Chmod(path, mode)
 		}
 		return nil
 	})
