@@ -122,7 +122,7 @@ func sabotages(t *testing.T) []sabotage {
 			change{"logs/writer.go", "for _, e := range entries {",
 				"for _, e := range entries {\n\t\tif dropped = !dropped; dropped {\n\t\t\tcontinue\n\t\t}"},
 			change{file: "logs/sabotage.go", new: "package logs\n\nvar dropped bool\n"}),
-		{"migration fails", `(?i)migrat|schema|no_such_table`, brokenMigration},
+		{"migration fails", `api\.1: .*no_such_table`, brokenMigration},
 		{"binary does not execute", `exited with status|exec|status 12[67]`, func(t *testing.T) string {
 			path := filepath.Join(t.TempDir(), "hoist")
 			if err := os.WriteFile(path, []byte("\x7fELF, but no more of it"), 0o755); err != nil {

@@ -121,12 +121,24 @@ func (y *system) prove(ctx context.Context, there bool) {
 			d.done = d.lacks == "" || y.state.Good.has(d) && y.lacksGround(d)
 		}
 		if !d.done && time.Since(d.since) > y.seed.cfg.proofLimit() {
-			y.failDyno(d, d.lacks)
+			teller := y.teller(d)
+			y.failDyno(teller, teller.lacks)
 			y.backOff(d.Type)
 			y.stop(ctx, d)
 		}
 	}
 	y.admit(ctx, want)
+}
+
+// teller is the dyno that knows best why another one of its release was late: others wait for the
+// schema that api brings up to date.
+func (y *system) teller(late *systemDyno) *systemDyno {
+	for _, d := range y.dynos {
+		if d.Type == hoist.ComponentAPI && d.ReleaseID == late.ReleaseID && !d.done && !d.stopping() && d.lacks != "" {
+			return d
+		}
+	}
+	return late
 }
 
 // lacksGround reports whether a dyno says that it waits for a part of the ground. If it is of a
