@@ -24,6 +24,8 @@ type packageJSON struct {
 	Engines struct {
 		Node string `json:"node"`
 		NPM  string `json:"npm"`
+		Yarn string `json:"yarn"`
+		PNPM string `json:"pnpm"`
 	} `json:"engines"`
 	PackageManager  string            `json:"packageManager"`
 	Scripts         map[string]string `json:"scripts"`
@@ -122,6 +124,8 @@ type nodeBuild struct {
 	env       []string // of npm and scripts
 	mode      string   // NODE_ENV
 	installed bool     // a Node.js of our own is in .heroku/node
+	tools     bool     // yarn or pnpm is in toolsDir
+	registry  string   // of npm packages, once npmSettings has asked
 }
 
 func (n *nodeBuild) environ() {
@@ -158,6 +162,9 @@ func (n *nodeBuild) script(ctx context.Context, name string) error {
 
 func (n *nodeBuild) profile() string {
 	dirs := "$HOME/node_modules/.bin"
+	if n.tools {
+		dirs = "$HOME/" + toolsDir + "/node_modules/.bin:" + dirs
+	}
 	if n.installed {
 		dirs = "$HOME/.heroku/node/bin:" + dirs
 	}

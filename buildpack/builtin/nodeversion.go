@@ -99,6 +99,9 @@ func (n *nodeBuild) newestNode(ctx context.Context, wanted *semver.Constraints) 
 // installNode puts a Node.js, and an npm that runs on it, into .heroku/node of
 // the app, from the cache if it is there.
 func (n *nodeBuild) installNode(ctx context.Context, v *semver.Version) error {
+	if err := n.npmSettings(ctx); err != nil {
+		return err
+	}
 	packages := []string{nodePackage() + "@" + v.String(), "npm@" + n.npmFor(v)}
 	prefix := filepath.Join(n.CacheDir, "node", v.String())
 	install := n.Command(ctx, "npm", append([]string{"install", "--prefix", prefix, "--no-save", "--no-audit", "--no-fund",
@@ -112,6 +115,9 @@ func (n *nodeBuild) installNode(ctx context.Context, v *semver.Version) error {
 	}
 	n.forgetOtherNodes(v)
 	home := filepath.Join(n.Dir, ".heroku", "node")
+	if err := os.RemoveAll(home); err != nil { // what hoist-compile in a dyno finds there
+		return err
+	}
 	if err := os.MkdirAll(filepath.Join(home, "bin"), 0o755); err != nil {
 		return err
 	}

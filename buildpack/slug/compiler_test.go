@@ -237,6 +237,15 @@ func TestAConfigVarOfTheDynoReachesTheBuild(t *testing.T) {
 	compileHere(t, h).ok().says("args 3: from the dyno")
 }
 
+// In a dyno the programs of the app's slug come first in PATH.
+func TestProgramsOfTheAppDoNotCompileIt(t *testing.T) {
+	dir := write(t, t.TempDir(), map[string]string{"bin/go": "#!/bin/sh\nexit 9\n", "Procfile": "web: x"})
+	pack := repository(t, map[string]string{"bin/detect": "#!/bin/sh\necho Own\n", "bin/compile": "#!/bin/sh\necho \"PATH is $PATH\"\n"})
+	path := os.Getenv("PATH")
+	c := compileHere(t, slug.Here{Dir: dir, Buildpacks: []string{pack}, Environ: []string{"PATH=" + dir + "/bin:" + dir + ":" + dir + "-not:" + path}})
+	c.ok().says("PATH is " + dir + "-not:" + path + "\n")
+}
+
 func TestTheSameSourceMakesTheSameSlug(t *testing.T) {
 	files := map[string]string{"Procfile": "web: x", "bin/a": "#!/bin/sh\n", "lib/b/c": strings.Repeat("text ", 1e5), "d": ""}
 	var slugs [][]byte

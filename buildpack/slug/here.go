@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/hoist-sh/hoist/buildpack"
@@ -52,6 +53,7 @@ func (h Here) Run(ctx context.Context) error {
 		return failed(PhaseSettings, err)
 	}
 	b.Environ = Environ(h.Environ)
+	b.Setenv("PATH", outside(dir, b.Getenv("PATH")))
 	if err := h.config(b, w); err != nil {
 		return failed(PhaseSettings, err)
 	}
@@ -68,6 +70,16 @@ func (h Here) Run(ctx context.Context) error {
 		h.Out.Info("SHA256:%s", image.SHA256) // as `hoist releases:info` shows that of a release
 	}
 	return err
+}
+
+// outside is a PATH without what is in dir: programs that an earlier compilation left in the app
+// are in a dyno's PATH, but not in a build's.
+func outside(dir, path string) string {
+	dirs := slices.DeleteFunc(filepath.SplitList(path), func(d string) bool {
+		rel, err := filepath.Rel(dir, d)
+		return err == nil && filepath.IsLocal(rel)
+	})
+	return strings.Join(dirs, ":")
 }
 
 // platformVars are set by the platform in every dyno; the rest of a dyno's
