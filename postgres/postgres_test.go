@@ -4,6 +4,7 @@ import (
 	"context"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/hoist-sh/hoist/postgres/postgrestest"
 )
@@ -44,5 +45,17 @@ func TestRolesHaveLeastPrivilege(t *testing.T) {
 		if (err == nil) != c.allowed {
 			t.Errorf("%s: %s: %v", c.role, c.sql, err)
 		}
+	}
+}
+
+// Who looks for a build to release while the database is away must not take an empty one for it.
+func TestClaimBuiltOfADatabaseThatIsAway(t *testing.T) {
+	db, _ := postgrestest.New(t)
+	if b, err := db.ClaimBuilt(t.Context(), "test", time.Minute); b != nil || err != nil {
+		t.Errorf("with nothing to release: %+v, %v", b, err)
+	}
+	db.Pool.Close()
+	if b, err := db.ClaimBuilt(t.Context(), "test", time.Minute); b != nil || err == nil {
+		t.Errorf("without the database: %+v, %v", b, err)
 	}
 }
