@@ -188,10 +188,12 @@ func ReleaseAddress(ip netip.Addr) error {
 // what is sent to a dyno that is gone leaves the machine by its default route, to
 // whoever has that address there, or is waited for in vain. It goes with a reboot.
 func HoldNetwork(prefix netip.Prefix) error {
-	if err := netlink.RouteReplace(unreachable(prefix)); err != nil {
+	route := unreachable(prefix)
+	route.Protocol = unix.RTPROT_KERNEL // systemd-networkd takes others away whenever it configures an interface
+	if err := netlink.RouteReplace(route); err != nil {
 		return fmt.Errorf("oci: hold %s: %w", prefix, err)
 	}
-	return nil
+	return keepFromNetworkd(prefix)
 }
 
 // ReleaseNetwork undoes HoldNetwork.
@@ -199,7 +201,7 @@ func ReleaseNetwork(prefix netip.Prefix) error {
 	if err := netlink.RouteDel(unreachable(prefix)); err != nil && !errors.Is(err, unix.ESRCH) {
 		return fmt.Errorf("oci: release %s: %w", prefix, err)
 	}
-	return nil
+	return leaveToNetworkd(prefix)
 }
 
 func unreachable(prefix netip.Prefix) *netlink.Route {

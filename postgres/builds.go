@@ -91,7 +91,10 @@ func (db *DB) ClaimBuilt(ctx context.Context, by string, lease time.Duration) (*
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, nil
 	}
-	return &b, err
+	if err != nil {
+		return nil, err
+	}
+	return &b, nil
 }
 
 // RenewRelease prolongs a claim; ErrConflict if another has it now.

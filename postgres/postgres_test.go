@@ -70,3 +70,15 @@ func TestRolesHaveLeastPrivilege(t *testing.T) {
 		}
 	}
 }
+
+// Who looks for a build to release while the database is away must not take an empty one for it.
+func TestClaimBuiltOfADatabaseThatIsAway(t *testing.T) {
+	db, _ := postgrestest.New(t)
+	if b, err := db.ClaimBuilt(t.Context(), "test", time.Minute); b != nil || err != nil {
+		t.Errorf("with nothing to release: %+v, %v", b, err)
+	}
+	db.Pool.Close()
+	if b, err := db.ClaimBuilt(t.Context(), "test", time.Minute); b != nil || err == nil {
+		t.Errorf("without the database: %+v, %v", b, err)
+	}
+}

@@ -99,7 +99,10 @@ func RemoveUnit(ctx context.Context, s Settings) error {
 }
 
 func systemctl(ctx context.Context, args ...string) error {
-	if out, err := exec.CommandContext(ctx, "systemctl", args...).CombinedOutput(); err != nil {
+	out, err := exec.CommandContext(ctx, "systemctl", args...).CombinedOutput()
+	if err != nil && ctx.Err() != nil {
+		return fmt.Errorf("systemctl %s did not end in time: %w", strings.Join(args, " "), ctx.Err())
+	} else if err != nil {
 		return fmt.Errorf("systemctl %s: %w: %s", strings.Join(args, " "), err, out)
 	}
 	return nil

@@ -24,8 +24,8 @@ import (
 
 func init() { commands = append(commands, (&seedCommand{}).command()) }
 
-// readyWithin is how long a start may take before we stop watching it.
-const readyWithin = 90 * time.Second
+// readyWithin is how long a start may take before we stop watching it; the first one on a slow machine takes two minutes.
+const readyWithin = 3 * time.Minute
 
 // seedFlags are how every command that has to do with a seed is told which.
 type seedFlags struct {
