@@ -86,7 +86,7 @@ func TestScripts(t *testing.T) {
 		t.Fatal(err)
 	}
 	examples, _ := filepath.Abs("../examples")
-	probes, err := probes(shared.HTTP, shared.SSH, 22, 5432)
+	probes, err := probes(shared, shared.HTTP, shared.SSH, 22, 5432)
 	if err != nil {
 		t.Fatal(err)
 	}
