@@ -80,7 +80,7 @@ func TestOutOfBand(t *testing.T) {
 
 	back := w.removeGround(t)
 	t.Run("without a database", func(t *testing.T) {
-		w.statusSays(t, "waits for the database (it does not answer)", "router up without the bus (it does not answer)", "logs waiting waits for the bus")
+		w.statusSays(t, "runtime up without the database (it does not answer)", "logs waiting waits for the database (it does not answer), the bus (it does not answer)")
 		if err := app.serving(); err != nil {
 			t.Error(err)
 		}

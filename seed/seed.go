@@ -221,6 +221,12 @@ func (s *Seed) makeTasks() {
 	for _, name := range s.cfg.Components {
 		s.components = append(s.components, newInside(&task{name: name, run: func(ctx context.Context, ready func()) error {
 			ready()
+			if name == hoist.ComponentRouter {
+				inside, dynos := s.cfg.routerDirs()
+				if err := passRoutes(dynos, inside); err != nil {
+					s.log.Warn("the routes that a dyno knew", "err", err)
+				}
+			}
 			env := Environ(s.cfg.Settings, s.state, name)
 			if name != hoist.ComponentRuntime {
 				env = append(env, "HOIST_DRAIN="+drain.String()) // when dynos take over

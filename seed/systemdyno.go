@@ -281,6 +281,11 @@ func (y *system) start(ctx context.Context, c string, number int, want *desired)
 		size.Pids = 4096 // git and Go need more than an app has a right to
 		grants.IDs = uint32(0x0f00+slices.Index(hoist.Components, c)) << 16
 	}
+	if c == hoist.ComponentRouter {
+		if err := passRoutes(y.seed.cfg.file(c), dir); err != nil {
+			y.log.Warn("the routes that the seed knew", "err", err)
+		}
+	}
 	if err := giveDir(dir, grants.IDs); err != nil {
 		return err
 	}
