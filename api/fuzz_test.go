@@ -109,6 +109,37 @@ func FuzzPasswordHash(f *testing.F) {
 	})
 }
 
+func FuzzSSHKey(f *testing.F) {
+	f.Add("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJVzgcYnGQFKxRGxSPqRyzJqkGAxC4xe9y0dUuNAQyYt me@laptop\n")
+	f.Add("command=\"x\" ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJVzgcYnGQFKxRGxSPqRyzJqkGAxC4xe9y0dUuNAQyYt")
+	f.Add("ssh-rsa AAAA")
+	f.Fuzz(func(t *testing.T, text string) {
+		k, err := ParseKey(text)
+		if err != nil {
+			if e, ok := hoist.AsError(err); !ok || e.Status != 422 {
+				t.Fatal(err)
+			}
+			return
+		}
+		// What is kept is a key and no more: no option, no second one.
+		again, err := ParseKey(k.PublicKey)
+		if err != nil || again.PublicKey != k.PublicKey || again.Fingerprint != k.Fingerprint || strings.ContainsAny(k.PublicKey, "\r\n") {
+			t.Errorf("%q became %q, %v", text, k.PublicKey, err)
+		}
+	})
+}
+
+func FuzzHostname(f *testing.F) {
+	for _, seed := range []string{"www.example.com", "*.example.com", "EXAMPLE.com.", "a..b", "-a.com", "x.1", "localhost", "a.b\n"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, name string) {
+		if hostname.MatchString(name) && (strings.Contains(name, "..") || strings.ContainsAny(name, " /:@\r\n\x00") || strings.LastIndex(name, "*") > 0) {
+			t.Error(name)
+		}
+	})
+}
+
 func TestAPasswordFitsItsHashOnly(t *testing.T) {
 	hash, err := HashPassword("correct horse")
 	if err != nil {

@@ -92,10 +92,14 @@ func (b *backend) get(timeout time.Duration) (*link, error) {
 		b.refused.Store(time.Now().UnixNano())
 		return nil, err
 	}
+	return newLink(b, raw), nil
+}
+
+func newLink(b *backend, raw net.Conn) *link {
 	l := &link{b: b, raw: raw, peer: sock.NewPeer(raw)}
 	l.br = bufio.NewReaderSize(l, 8<<10)
 	l.bw = bufio.NewWriterSize(l, 4<<10)
-	return l, nil
+	return l
 }
 
 // put keeps a connection for the next request.

@@ -57,7 +57,7 @@ func (v *visit) readHead(l *link, up *upload) (*http.Response, *failure) {
 		if err != nil {
 			return nil, v.headFailure(l, up, err)
 		}
-		if !http1.ValidFields(resp.Header) {
+		if resp.StatusCode < 100 || !http1.ValidFields(resp.Header) {
 			return nil, failBadResponse
 		}
 		switch code := resp.StatusCode; {

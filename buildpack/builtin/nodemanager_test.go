@@ -1,6 +1,7 @@
 package builtin
 
 import (
+	"encoding/json"
 	"io"
 	"os"
 	"path/filepath"
@@ -48,6 +49,20 @@ func TestPackageManagersAreChosenByTheirLockFiles(t *testing.T) {
 			t.Errorf("%s %q, %s: %q, %v; want %q", c.file, c.lock, c.pkg, m.tool, err, c.want)
 		}
 	}
+}
+
+func FuzzPackageJSON(f *testing.F) {
+	f.Add(`{"engines": {"node": ">=20", "npm": 10}, "scripts": {"start": "node ."}, "devDependencies": {"a": "1"}}`)
+	f.Add(`{"engines": "node", "scripts": []}`)
+	f.Fuzz(func(t *testing.T, text string) {
+		b := &buildpack.Build{Dir: t.TempDir(), Out: buildpack.NewOutput(io.Discard)}
+		if err := os.WriteFile(filepath.Join(b.Dir, "package.json"), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := readPackage(b); err == nil && !json.Valid([]byte(text)) {
+			t.Errorf("%q is a package.json", text)
+		}
+	})
 }
 
 func FuzzPackageManagers(f *testing.F) {

@@ -155,3 +155,17 @@ func FuzzPaths(f *testing.F) {
 		}
 	})
 }
+
+func FuzzConfig(f *testing.F) {
+	f.Add([]byte(`{"root": "dist", "clean_urls": false, "error_page": "e.html", "routes": {"/**": "index.html"}}`))
+	f.Add([]byte(`{"routes": {"/api": "x"}}`))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		dir := t.TempDir()
+		if err := os.WriteFile(filepath.Join(dir, static.ConfigFile), text, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if c, err := static.ReadConfig(dir); err == nil && len(c.Routes) > 1 {
+			t.Errorf("%q", c.Routes)
+		}
+	})
+}
