@@ -55,7 +55,7 @@ func FuzzOutput(f *testing.F) {
 		}
 		o := &output{copy: copies}
 		var got bytes.Buffer
-		out := func(line []byte) {
+		out := fuzzedLines{f: func(line []byte) {
 			if len(line) > hoist.LogLineLimit {
 				t.Errorf("a line of %d bytes", len(line))
 			}
@@ -63,7 +63,7 @@ func FuzzOutput(f *testing.F) {
 				t.Errorf("cut within a character: %q", line[max(0, len(line)-10):])
 			}
 			got.Write(line)
-		}
+		}}
 		for rest := data; ; {
 			n, err := unix.Write(fds[1], rest[:min(len(rest), int(size))])
 			if err != nil && err != unix.EAGAIN {
@@ -74,7 +74,7 @@ func FuzzOutput(f *testing.F) {
 			}
 			more, err := true, error(nil)
 			for more && err == nil {
-				more, err = o.step(fds[0], out)
+				more, err = o.step(t.Context(), fds[0], out)
 			}
 			if err != nil && err != unix.EAGAIN {
 				t.Fatal(err)
@@ -92,6 +92,13 @@ func FuzzOutput(f *testing.F) {
 		}
 	})
 }
+
+type fuzzedLines struct {
+	nowhere
+	f func(line []byte)
+}
+
+func (l fuzzedLines) Line(_ hoist.Place, line []byte) { l.f(line) }
 
 func FuzzAccounts(f *testing.F) {
 	f.Add("root:hash:0:0:root:/root:/bin/bash\nalice:x:1001:1001::/home/alice:/bin/sh\ntorn\nnobody:x:65534:65534::/:/bin/false\n")
