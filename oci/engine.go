@@ -33,9 +33,9 @@ type Config struct {
 	// Network are the dynos' addresses: IPv4, /18 to /30, used by nothing else.
 	// The first is the host's own, as the dynos see it.
 	Network netip.Prefix
-	// Denied are addresses no dyno may reach unless its egress list has
-	// them, beside those of the host, its gateways and 169.254.0.0/16.
-	Denied []netip.Prefix
+	// Denied are services elsewhere that no dyno may reach unless its egress list has them,
+	// by TCP, beside the host, its gateways and metadata services.
+	Denied []netip.AddrPort
 	// Runtime is "crun" (default) or "runc".
 	Runtime string
 	// Stack is the root file system: "host" (default) for the host's own
@@ -138,7 +138,7 @@ func New(cfg Config) (_ *Engine, err error) {
 		return nil, err
 	}
 	_, dns := hostResolver()
-	e.firewall = newFirewall(cfg.Name, ifaces, e.network.prefix, append(near, cfg.Denied...), dns)
+	e.firewall = newFirewall(cfg.Name, ifaces, e.network.prefix, near, cfg.Denied, dns)
 	if err := e.recover(); err != nil {
 		return nil, err
 	}

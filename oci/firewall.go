@@ -29,6 +29,7 @@ type firewall struct {
 	ifaces  string        // prefix of the names of interfaces
 	network netip.Prefix
 	denied  []netip.Prefix
+	remote  []netip.AddrPort // Config.Denied
 	dns     []netip.Addr
 }
 
@@ -40,10 +41,10 @@ var metadataServices = []netip.Prefix{
 	netip.MustParsePrefix("100.100.100.200/32"),
 }
 
-func newFirewall(name, ifaces string, network netip.Prefix, denied []netip.Prefix, dns []netip.Addr) *firewall {
+func newFirewall(name, ifaces string, network netip.Prefix, denied []netip.Prefix, remote []netip.AddrPort, dns []netip.Addr) *firewall {
 	table := &nftables.Table{Name: "hoist-" + name, Family: nftables.TableFamilyINet}
 	return &firewall{
-		table: table, ifaces: ifaces, network: network, denied: denied, dns: dns,
+		table: table, ifaces: ifaces, network: network, denied: denied, remote: remote, dns: dns,
 		egress: &nftables.Set{
 			Table: table, Name: "egress", Concatenation: true,
 			KeyType: nftables.MustConcatSetType(nftables.TypeIPAddr, nftables.TypeIPAddr, nftables.TypeInetService),
@@ -86,6 +87,9 @@ func (f *firewall) install(egress map[netip.Addr][]netip.AddrPort) error {
 	rule(input, from, drop)
 	for _, p := range slices.Concat(metadataServices, []netip.Prefix{f.network}, f.denied) {
 		rule(forward, from, destination(p), drop)
+	}
+	for _, a := range f.remote {
+		rule(forward, from, destination(netip.PrefixFrom(a.Addr(), 32)), protocol(expr.CmpOpEq, unix.IPPROTO_TCP), port(a.Port()), drop)
 	}
 	rule(forward, from, family(unix.NFPROTO_IPV6), drop)
 	rule(forward, from, to, drop)
@@ -215,9 +219,14 @@ func (f *firewall) inEgress() []expr.Any {
 
 // port53 matches DNS: TCP and UDP have the port at the same place, and ICMP is excluded.
 func port53() []expr.Any {
-	return append(protocol(expr.CmpOpNeq, unix.IPPROTO_ICMP),
+	return append(protocol(expr.CmpOpNeq, unix.IPPROTO_ICMP), port(53)...)
+}
+
+func port(number uint16) []expr.Any {
+	return []expr.Any{
 		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseTransportHeader, Offset: 2, Len: 2},
-		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: []byte{0, 53}})
+		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: binary.BigEndian.AppendUint16(nil, number)},
+	}
 }
 
 func protocol(op expr.CmpOp, proto byte) []expr.Any {

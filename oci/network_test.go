@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/netip"
+	"os/exec"
 	"slices"
 	"strings"
 	"syscall"
@@ -160,6 +162,63 @@ func TestMetadataServicesAreNotReached(t *testing.T) {
 	s.Env = map[string]string{"TARGETS": "169.254.169.254,80 168.63.129.16,80 100.100.100.200,80"}
 	if out, _ := run(t, newEngine(t), s); out != "done\n" {
 		t.Error(out)
+	}
+}
+
+// outside makes a machine beyond this one, a network namespace of its own, which answers "outside" on two ports.
+func outside(t *testing.T) (ip netip.Addr, port, other uint16) {
+	t.Helper()
+	name := fmt.Sprintf("hoist-%04x", rand.IntN(1<<16))
+	ours := netip.AddrFrom4([4]byte{198, 18, byte(rand.IntN(256)), byte(4*rand.IntN(64) + 1)})
+	ip, port, other = ours.Next(), 5432, 5433
+	t.Cleanup(func() {
+		exec.Command("ip", "link", "del", name).Run()
+		exec.Command("ip", "netns", "del", name).Run()
+	})
+	for _, args := range [][]string{
+		{"netns", "add", name},
+		{"link", "add", name, "type", "veth", "peer", "name", "eth0", "netns", name},
+		{"addr", "add", ours.String() + "/30", "dev", name}, {"link", "set", name, "up"},
+		{"-n", name, "addr", "add", ip.String() + "/30", "dev", "eth0"}, {"-n", name, "link", "set", "eth0", "up"},
+	} {
+		if out, err := exec.Command("ip", args...).CombinedOutput(); err != nil {
+			t.Fatalf("ip %v: %v: %s", args, err, out)
+		}
+	}
+	for _, p := range []uint16{port, other} {
+		server := exec.Command("ip", "netns", "exec", name, "perl", "-MIO::Socket::INET", "-e",
+			`$s = IO::Socket::INET->new(LocalPort => $ARGV[0], Listen => 5, ReuseAddr => 1) or die; while ($c = $s->accept) { print $c "outside\n"; close $c }`, fmt.Sprint(p))
+		if err := server.Start(); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { server.Process.Kill(); server.Wait() })
+		for end := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+			if c, err := net.Dial("tcp", netip.AddrPortFrom(ip, p).String()); err == nil {
+				c.Close()
+				break
+			} else if time.Now().After(end) {
+				t.Fatal(err)
+			}
+		}
+	}
+	return ip, port, other
+}
+
+// A part of the ground that is on another machine is no more reached than one on this.
+func TestServicesElsewhereCanBeDenied(t *testing.T) {
+	ip, port, other := outside(t)
+	denied, open := netip.AddrPortFrom(ip, port), netip.AddrPortFrom(ip, other)
+	e := newEngine(t, func(c *oci.Config) { c.Denied = []netip.AddrPort{denied} })
+	s := spec(fmt.Sprintf(tryAll, 2))
+	s.Env = map[string]string{"TARGETS": fmt.Sprintf("%s,%d %[1]s,%[3]d", ip, port, other)}
+	if out, _ := run(t, e, s); out != fmt.Sprintf("outside\nreached %s,%d\ndone 2\n", ip, open.Port()) {
+		t.Errorf("got %q", out)
+	}
+	s = spec(s.Command)
+	s.Env = map[string]string{"TARGETS": fmt.Sprintf("%s,%d", ip, port)}
+	s.Egress = []netip.AddrPort{denied}
+	if out, _ := run(t, e, s); !strings.HasPrefix(out, "outside\n") {
+		t.Errorf("a dyno that may got %q", out)
 	}
 }
 

@@ -87,18 +87,28 @@ func buildRuntime(_ context.Context, g *ground) (hoist.Component, error) {
 	begin := func(engine hoist.Engine) hoist.Component {
 		return runtime.New(cfg, db, bus, blobs, engine, g.Log)
 	}
-	return registered{&engineRuntime{begin, ociCfg}, g, hoist.ComponentRuntime, "", nil}, nil
+	denied := func(ctx context.Context) []netip.AddrPort {
+		list, err := elsewhere(ctx, g.env("DATABASE_URL"), g.env("NATS_URL"))
+		if err != nil {
+			g.Log.Warn("dynos are not kept from a part of the ground whose address is not known", "error", err)
+		}
+		return list
+	}
+	return registered{&engineRuntime{begin, ociCfg, denied}, g, hoist.ComponentRuntime, "", nil}, nil
 }
 
 // engineRuntime is a runtime with an engine, which is made only in Run: a
 // predecessor on its directory may still be ending.
 type engineRuntime struct {
-	begin func(hoist.Engine) hoist.Component
-	oci   oci.Config
+	begin  func(hoist.Engine) hoist.Component
+	oci    oci.Config
+	denied func(context.Context) []netip.AddrPort
 }
 
 func (r *engineRuntime) Run(ctx context.Context) error {
-	engine, err := oci.New(r.oci)
+	cfg := r.oci
+	cfg.Denied = r.denied(ctx)
+	engine, err := oci.New(cfg)
 	if err != nil {
 		return err
 	}
