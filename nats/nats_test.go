@@ -64,7 +64,7 @@ func appendAll(t *testing.T, bus *nats.Bus, subject string, from, to int) {
 
 func flush(t *testing.T, bus *nats.Bus) {
 	t.Helper()
-	if err := bus.Flush(within(t, 20*time.Second)); err != nil {
+	if err := bus.Flush(within(t, time.Minute)); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -325,21 +325,17 @@ func TestAForbiddenAppendHoldsUpNothing(t *testing.T) {
 	}
 }
 
-func TestAppendIsFastEnough(t *testing.T) {
-	s := natstest.New(t)
+func BenchmarkAppend(b *testing.B) {
+	s := natstest.New(b)
 	bus := s.Bus(hoist.ComponentRuntime)
-	line, n := make([]byte, 200), 50_000
-	start := time.Now()
-	for i := range n {
+	line := make([]byte, 200)
+	for i := 0; b.Loop(); i++ {
 		for !bus.Append(fmt.Sprintf("logs.%d", i%50), line) {
 			time.Sleep(time.Millisecond)
 		}
 	}
-	flush(t, bus)
-	rate := float64(n) / time.Since(start).Seconds()
-	t.Logf("%.0f messages a second stored", rate)
-	if rate < 2000 {
-		t.Errorf("%.0f messages a second", rate)
+	if err := bus.Flush(context.Background()); err != nil {
+		b.Fatal(err)
 	}
 }
 

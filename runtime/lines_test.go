@@ -51,6 +51,12 @@ func (c *counting) read(d time.Duration, wrong func(n int)) {
 	}
 }
 
+// lost is how many lines the platform has said to be lost, at most.
+func (c *counting) lost() (n int) {
+	fmt.Sscanf(c.said, "Error L10 (output buffer overflow): up to %d messages dropped", &n)
+	return n
+}
+
 // startCounting starts a runtime process with a dyno that counts.
 func startCounting(t *testing.T) (p *platform, a *app, log *counting, kill, start func()) {
 	t.Helper()
@@ -71,10 +77,16 @@ func startCounting(t *testing.T) (p *platform, a *app, log *counting, kill, star
 }
 
 // A runtime is killed again and again, in the midst of a dyno's lines: none is
-// lost, doubled or out of order.
+// doubled or out of order, and none is lost. On a machine so busy that storing them takes
+// over a second some may be, and that is said.
 func TestLinesOutliveTheirRuntime(t *testing.T) {
 	_, _, log, kill, start := startCounting(t)
-	wrong := func(n int) { t.Errorf("%d came for %d", n, log.next) }
+	wrong := func(n int) {
+		if gap := n - log.next; gap < 0 || gap > log.lost() {
+			t.Errorf("%d came for %d, said %q", n, log.next, log.said)
+		}
+		log.said = ""
+	}
 	for range 20 {
 		log.read(300*time.Millisecond+rand.N(300*time.Millisecond), wrong)
 		kill()
@@ -118,8 +130,7 @@ func TestLinesWhileTheBusIsAway(t *testing.T) {
 		}
 	}
 	log.read(time.Second, wrong)
-	var lost int
-	if _, err := fmt.Sscanf(log.said, "Error L10 (output buffer overflow): up to %d messages dropped", &lost); err != nil || len(gaps) != 1 || gaps[0] < 1 || gaps[0] > lost {
+	if len(gaps) != 1 || gaps[0] < 1 || gaps[0] > log.lost() {
 		t.Errorf("gaps %v, said %q", gaps, log.said)
 	}
 	t.Logf("%v lines missing, said %q", gaps, log.said)

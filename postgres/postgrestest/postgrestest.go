@@ -22,7 +22,7 @@ func New(t testing.TB) (*postgres.DB, *Roles) {
 	os.Chmod(dir, 0o711)
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	s := &postgres.Server{Dir: dir + "/pg", Password: "test", Mortal: true}
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 	defer cancel()
 	if err := s.Init(ctx); err != nil {
 		t.Fatal(err)
