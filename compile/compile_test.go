@@ -362,7 +362,8 @@ func TestACancelledBuildStopsAtOnce(t *testing.T) {
 	w.exec(`UPDATE builds SET state = 'canceled', finished_at = now() WHERE id = $1`, id)
 	w.git.Ring(hoist.BellBuild+"."+id, nil)
 	start := time.Now()
-	w.eventually("the dyno is down", func() bool { return w.count(`SELECT count(*) FROM dynos WHERE state = 'down' AND want = 'down'`) == 1 })
+	// Hung up, it may have ended before it is asked to.
+	w.eventually("the dyno is down", func() bool { return w.count(`SELECT count(*) FROM dynos WHERE state = 'down'`) == 1 })
 	if d := time.Since(start); d > 3*time.Second {
 		t.Errorf("it took %s", d)
 	}
