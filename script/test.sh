@@ -90,7 +90,8 @@ HOIST_SCHEMA_REPORT=$out/schema.json tests "Testing everything but the platform 
 CGO_ENABLED=1 tests "Looking for data races" -race -short -p 2 -timeout 40m \
     ./router/... ./runtime ./logs ./nats ./blob ./compile ./rendezvous ./socket
 
-# A whole bootstrap and a whole backup are left out of a usual run; HOIST_TEST_SELF=^TestSelf has all of them.
+# The bootstrap with three real compiles is left out of a usual run (TestSelfColdStart has one with a program that
+# is compiled already); HOIST_TEST_SELF=^TestSelf has all of them.
 tests "Testing the platform on itself" -timeout 90m -run "${HOIST_TEST_SELF:-^TestSelf(TakesOver|UpgradeUnderLoad|KillDash9|ColdStart|BrokenReleases)$}" ./e2e
 
 for log in $failed; do
