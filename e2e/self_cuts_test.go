@@ -47,10 +47,7 @@ func TestSelfColdStart(t *testing.T) {
 	}
 	slices.Sort(c.took)
 	t.Logf("served after %v; half of them within %s", c.took, c.took[len(c.took)/2])
-	// What of the platform was pushed, and not acknowledged, may have been taken.
-	if out, err := w.hoistApp.pushAgain(); err != nil {
-		t.Errorf("push of hoist: %v\n%s", err, out)
-	}
+	c.pushAgain()
 	w.invariants(t)
 }
 
@@ -205,6 +202,14 @@ func (c *cuts) intoAnything(missing string) {
 	}
 }
 
+// pushAgain pushes what of the platform was pushed and not acknowledged: it may have been taken.
+func (c *cuts) pushAgain() {
+	c.t.Helper()
+	if out, err := c.hoistApp.pushAgain(); err != nil {
+		c.t.Errorf("push of hoist: %v\n%s", err, out)
+	}
+}
+
 // repeat does again what was not acknowledged, and checks what was.
 func (w *selfWorld) repeat(what string) error {
 	pushed, set := w.apps[0], w.apps[1]
@@ -260,6 +265,7 @@ func (c *cuts) intoMigration() {
 	if under, err := c.migrating(); under || err != nil {
 		t.Fatalf("the release with the migration runs, and that is not done: %v", err)
 	}
+	c.pushAgain()
 	c.invariants(t)
 }
 
