@@ -151,3 +151,51 @@ func (r *Runtime) runAlone(ctx context.Context, d served) error {
 	_, err = r.engine.Watch(ctx, d.Dyno.ID, out)
 	return err
 }
+
+// again starts a dyno that served and has crashed as it was, if the database is away: its row stays
+// as it is. It reports whether that was done.
+func (s *supervisor) again(ctx context.Context) bool {
+	spec := s.began
+	if spec.ID == "" { // it was adopted
+		for _, d := range s.r.served() {
+			if d.Dyno.ID == s.dyno.ID {
+				spec = d.Spec
+			}
+		}
+	}
+	if !serves(s.dyno) || spec.ID == "" || !s.r.away.Load() {
+		return false
+	}
+	if time.Since(s.proc.since) > provenUp {
+		s.agains = 0
+	}
+	spec.IP = s.proc.ip
+	for due := time.Now(); ; {
+		due = due.Add(backoff(s.r.cfg.Backoff, s.agains))
+		s.agains++
+		for time.Now().Before(due) {
+			select {
+			case <-s.stop:
+				return false
+			case <-time.After(min(time.Until(due), heartbeat)):
+			}
+			if ctx.Err() != nil || !s.r.away.Load() {
+				return false
+			}
+		}
+		if s.proc != nil {
+			s.noteExit()
+			s.say("State changed from up to crashed; it is started again without the database")
+		}
+		s.remove(ctx)
+		err := s.run(ctx, spec)
+		if err == nil {
+			break
+		}
+		s.log.Error("cannot start the dyno without the database", "error", err)
+	}
+	if s.dyno.Address != serveAddress(s.proc.ip) {
+		s.to(ctx, hoist.DynoStarting)
+	}
+	return true
+}

@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -87,6 +88,7 @@ type Runtime struct {
 	rung   chan struct{} // there are ids
 	wake   chan struct{} // look at our dynos again
 	lost   chan struct{} // look for lost workers
+	away   atomic.Bool   // the database was, when we looked last
 	mu     sync.Mutex
 	dynos  map[hoist.ID]*supervisor // under mu; changed by the worker's loop only
 }

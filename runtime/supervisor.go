@@ -44,6 +44,7 @@ type supervisor struct {
 	secret  string        // hash of the attach secret; empty if not attached
 	client  chan net.Conn // from the attach listener; one at most
 	session *session      // of the attached client
+	agains  int           // starts in a row while the database is away
 }
 
 func newSupervisor(r *Runtime, d hoist.Dyno) *supervisor {
@@ -213,6 +214,9 @@ func (s *supervisor) crashed(ctx context.Context, reason string) {
 	}
 	d := &s.dyno
 	from := d.State
+	if from == hoist.DynoUp && s.again(ctx) {
+		return
+	}
 	if s.endedUnwatched() {
 		s.noteExit()
 		s.sayOnce(stepState, fmt.Sprintf("State changed from %s to starting", from))

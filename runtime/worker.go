@@ -43,6 +43,7 @@ func (r *Runtime) workerLoop(ctx context.Context, asked <-chan struct{}, contain
 			r.log.Info("the database is back")
 		}
 		away = err != nil
+		r.away.Store(away)
 		if !stopBy.IsZero() && r.leave(ctx, stopBy) {
 			close(drained)
 			return

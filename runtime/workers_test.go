@@ -194,7 +194,7 @@ func TestWorkers(t *testing.T) {
 			t.Error(body, err)
 		}
 	})
-	t.Run("while the database is away the dynos go on and nothing is started", func(t *testing.T) {
+	t.Run("while the database is away the dynos go on and only what served is started again", func(t *testing.T) {
 		u, _ := url.Parse(p.roles.URL("runtime"))
 		p.wire = newWire(t, u.Host)
 		defer func() { p.wire = nil }()
@@ -204,7 +204,7 @@ func TestWorkers(t *testing.T) {
 		a := p.app(t)
 		a.deploy(map[string]string{"web": web, "mortal": "exec sleep 1000"})
 		a.becomes("mortal.1 up, web.1 up")
-		mortal := a.dynos()[0].ID
+		mortal, served := a.dynos()[0].ID, a.dynos()[1].ID
 		p.wire.set(true)
 		for _, e := range []*hostEngine{e1, e2} {
 			e.Signal(t.Context(), mortal, 9)
@@ -213,13 +213,23 @@ func TestWorkers(t *testing.T) {
 		if _, err := a.get(); err != nil {
 			t.Error(err)
 		}
+		for range 2 { // what served and crashes serves again, at its address
+			before, err := a.getPath("/started")
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, e := range []*hostEngine{e1, e2} {
+				e.Signal(t.Context(), served, 9)
+			}
+			a.eventually("another process that serves", func() bool { now, err := a.getPath("/started"); return err == nil && now != before })
+		}
 		if n := e1.started("mortal.1") + e2.started("mortal.1"); n != 1 {
 			t.Errorf("mortal.1 was started %d times", n)
 		}
 		p.wire.set(false)
 		a.becomes("mortal.1 up, web.1 up")
 		time.Sleep(2 * time.Second)
-		if web, mortal := e1.started("web.1")+e2.started("web.1"), e1.started("mortal.1")+e2.started("mortal.1"); web != 1 || mortal != 2 {
+		if web, mortal := e1.started("web.1")+e2.started("web.1"), e1.started("mortal.1")+e2.started("mortal.1"); web != 3 || mortal != 2 {
 			t.Errorf("web.1 was started %d times, mortal.1 %d times", web, mortal)
 		}
 	})

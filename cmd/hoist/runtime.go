@@ -67,7 +67,7 @@ func buildRuntime(_ context.Context, g *ground) (hoist.Component, error) {
 			}
 		}
 	}
-	db := g.database("formations and dynos", "what runs goes on; from cold, what served requests here last is started again")
+	db := g.database("formations and dynos", "what runs goes on; what served requests is started again when it ends, also from cold")
 	bus := g.bus("bells, lines of dynos", "it looks at the database every 3 s; lines are kept for when the bus is back")
 	blobs := g.blobs("slugs", "those on local disk are started", "slugs/")
 	binary, err := os.Executable()
