@@ -66,7 +66,7 @@ func NotifyStarted() error {
 }
 
 // unitText also keeps the settings that came from the environment. A seed that ends by a fault
-// is started again for ever, as its keeper would.
+// is started again for ever, as its keeper would; one that is slow to start is not taken for one that has failed.
 func (s *Settings) unitText(binary string, args, environ []string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "[Unit]\nDescription=hoist, the seed of %s\nAfter=network-online.target\nWants=network-online.target\nStartLimitIntervalSec=0\n\n", s.Domain)
@@ -74,7 +74,7 @@ func (s *Settings) unitText(binary string, args, environ []string) string {
 	for _, a := range append(slices.Clone(args), "--background") {
 		fmt.Fprintf(&b, " %s", quoteUnit(a))
 	}
-	b.WriteString("\nKillMode=process\nRestart=on-failure\nRestartSec=1\nTimeoutStopSec=90\nLimitNOFILE=1048576\nTasksMax=infinity\n")
+	b.WriteString("\nKillMode=process\nRestart=on-failure\nRestartSec=1\nTimeoutStartSec=600\nTimeoutStopSec=90\nLimitNOFILE=1048576\nTasksMax=infinity\n")
 	for _, kv := range environ {
 		if name, value, _ := strings.Cut(kv, "="); value != "" && IsSetting(name) {
 			fmt.Fprintf(&b, "Environment=%s\n", quoteUnit(kv))
