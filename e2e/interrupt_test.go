@@ -33,7 +33,8 @@ func undoOnSignal() {
 	signal.Notify(told, os.Interrupt, syscall.SIGTERM)
 	go func() {
 		<-told
-		undo.Lock() // for good
+		signal.Ignore(syscall.SIGPIPE) // who reads what we say may have ended already
+		undo.Lock()                    // for good
 		for _, f := range slices.Backward(undo.todo) {
 			if err := f(); err != nil {
 				fmt.Fprintln(os.Stderr, "e2e:", err)
