@@ -14,16 +14,21 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
 	"github.com/hoist-sh/hoist/api/schematest"
+	"github.com/hoist-sh/hoist/socket"
+	"github.com/vishvananda/netlink"
 	"golang.org/x/crypto/ssh"
 )
 
@@ -52,27 +57,42 @@ type platform struct {
 // hoistBin is the program under test, built once.
 var hoistBin string
 
-// freePort is below the ports that outgoing connections get: nobody takes it by chance.
+// freePort is one that nobody takes by chance.
 func freePort() int {
+	port, err := socket.FreePort()
+	if err != nil {
+		panic(err)
+	}
+	return port
+}
+
+// freeNetwork is one for dynos that no other platform on this machine has, not even one that is
+// without its addresses for a moment: it belongs to this process as long as that lives.
+func freeNetwork() string {
+	routes, err := netlink.RouteList(nil, netlink.FAMILY_V4)
+	if err != nil {
+		panic(err)
+	}
 	for {
-		port := 20000 + mrand.IntN(12000)
-		if l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port)); err == nil {
-			l.Close()
-			return port
+		network := netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(128 + mrand.IntN(120)), byte(64 * mrand.IntN(4)), 0}), 18)
+		if slices.ContainsFunc(routes, func(r netlink.Route) bool {
+			to, ok := netip.AddrFromSlice(r.Dst.IP)
+			ones, _ := r.Dst.Mask.Size()
+			return ok && ones > 0 && netip.PrefixFrom(to.Unmap(), ones).Overlaps(network)
+		}) {
+			continue
+		}
+		// In the abstract namespace (unix(7)), so that it goes with the process.
+		claim, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: "@hoist-e2e/" + network.String(), Net: "unixgram"})
+		if err == nil {
+			networks.Store(network, claim)
+			return network.String()
 		}
 	}
 }
 
-// freeNetwork is one for dynos that no other platform on this machine has.
-func freeNetwork() string {
-	used, _ := exec.Command("nft", "list", "ruleset").Output()
-	for {
-		network := fmt.Sprintf("10.%d.%d.0/18", 128+mrand.IntN(120), 64*mrand.IntN(4))
-		if !bytes.Contains(used, []byte(network)) {
-			return network
-		}
-	}
-}
+// networks are the claims of freeNetwork, which are open as long as somebody has them.
+var networks sync.Map
 
 // newPlatform starts a platform with two accounts. settings are "NAME=value" for
 // the seed.

@@ -111,7 +111,9 @@ func (w *selfWorld) everyProcess() (pids []int) {
 		}
 		environ, _ := os.ReadFile(filepath.Join(dir, "environ"))
 		line, _ := os.ReadFile(filepath.Join(dir, "cmdline"))
-		if bytes.Contains(append([]byte{0}, environ...), []byte("\x00HOIST_DATA="+w.Dir+"\x00")) || bytes.Contains(line, []byte(w.Dir+"/postgres")) {
+		works, _ := os.Readlink(filepath.Join(dir, "cwd")) // of what has begun since its parent died, as Postgres' processes
+		if bytes.Contains(append([]byte{0}, environ...), []byte("\x00HOIST_DATA="+w.Dir+"\x00")) || bytes.Contains(line, []byte(w.Dir+"/postgres")) ||
+			strings.HasPrefix(works, w.Dir+"/postgres/") {
 			pids = append(pids, pid)
 		}
 	}

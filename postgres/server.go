@@ -20,6 +20,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/hoist-sh/hoist/socket"
 	"github.com/jackc/pgx/v5"
 	"golang.org/x/sys/unix"
 )
@@ -119,12 +120,10 @@ func (s *Server) Init(ctx context.Context) error {
 		return err
 	}
 	if s.Port == 0 {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
+		var err error
+		if s.Port, err = socket.FreePort(); err != nil {
 			return err
 		}
-		s.Port = l.Addr().(*net.TCPAddr).Port
-		l.Close()
 	}
 	if _, err := os.Stat(filepath.Join(s.dataDir(), "PG_VERSION")); err == nil {
 		return nil
@@ -175,6 +174,7 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	pid := s.running()
 	if pid == 0 {
+		s.endOrphans()
 		if pid, err = s.start(bin); err != nil {
 			return err
 		}
@@ -183,7 +183,7 @@ func (s *Server) Run(ctx context.Context) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	return fmt.Errorf("postgres ended: %v (see %s)", err, s.logFile())
+	return fmt.Errorf("postgres ended: %v; %s", err, s.why())
 }
 
 func (s *Server) logFile() string { return filepath.Join(s.Dir, "postgres.log") }

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -19,6 +18,7 @@ import (
 	"time"
 
 	"github.com/hoist-sh/hoist/seed"
+	"github.com/hoist-sh/hoist/socket"
 )
 
 // hoist is the program, built for these tests: they drive real processes.
@@ -70,17 +70,13 @@ func newHouse(t *testing.T, network string) *house {
 	return h
 }
 
-// freePort is below the ports that outgoing connections get: nobody takes it by chance.
 func freePort(t *testing.T) int {
-	for range 100 {
-		port := 20000 + rand.IntN(12000)
-		if l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port))); err == nil {
-			l.Close()
-			return port
-		}
+	t.Helper()
+	port, err := socket.FreePort()
+	if err != nil {
+		t.Fatal(err)
 	}
-	t.Fatal("no free port")
-	return 0
+	return port
 }
 
 func (h *house) run(args ...string) (string, error) {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/hoist-sh/hoist"
 	"github.com/hoist-sh/hoist/nats"
+	"github.com/hoist-sh/hoist/socket"
 )
 
 // state is what the seed makes once and keeps: secrets, and the ports of the
@@ -74,12 +75,9 @@ func keepPort(port *int) error {
 			return l.Close()
 		}
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return err
-	}
-	*port = l.Addr().(*net.TCPAddr).Port
-	return l.Close()
+	free, err := socket.FreePort()
+	*port = free
+	return err
 }
 
 func (s *state) save(path string) error {

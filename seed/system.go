@@ -26,6 +26,7 @@ import (
 type Engine interface {
 	hoist.Engine
 	io.Closer
+	Teardown(context.Context) error // removes all it has on the machine, and closes it
 }
 
 const (
@@ -284,6 +285,9 @@ func (y *system) look(ctx context.Context) {
 	}
 	if all {
 		all = y.conclude(ctx, want)
+	}
+	if all {
+		y.tidy(ctx)
 	}
 	y.save(ctx, want)
 	if there {

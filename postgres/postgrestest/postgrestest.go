@@ -28,15 +28,16 @@ func New(t testing.TB) (*postgres.DB, *Roles) {
 		t.Fatal(err)
 	}
 	run, stop := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- s.Run(run) }()
+	done := make(chan struct{})
+	ctx, failed := context.WithCancelCause(ctx)
+	go func() { defer close(done); failed(s.Run(run)) }()
 	t.Cleanup(func() { stop(); <-done })
 	roles := map[string]string{"hoist_seed": "test"}
 	for _, c := range hoist.Components {
 		roles["hoist_"+c] = "test"
 	}
 	if err := s.Ready(ctx, roles); err != nil {
-		t.Fatal(err)
+		t.Fatal(err, context.Cause(ctx))
 	}
 	r := &Roles{t: t, server: s}
 	db := r.Open(hoist.ComponentAPI)

@@ -1,0 +1,53 @@
+package seed
+
+import (
+	"context"
+	"net/netip"
+	"os"
+	"path/filepath"
+
+	"github.com/hoist-sh/hoist"
+)
+
+// tidy removes what is left in the places of runtimes that nobody has: the power failed while there was
+// one more, say. Who takes a place removes it, too, but that may never be.
+func (y *system) tidy(ctx context.Context) {
+	cfg := &y.seed.cfg
+	place := func(name, dir string, network netip.Prefix) {
+		dir = filepath.Join(dir, "engine")
+		if !hasContainers(dir) {
+			return
+		}
+		engine, err := cfg.Engine(name, dir, network)
+		if err != nil {
+			y.log.Debug("somebody still has it", "engine", name, "err", err)
+			return
+		}
+		y.log.Info("removing what is left of a runtime's dynos", "engine", name)
+		if err := engine.Teardown(ctx); err != nil {
+			y.log.Error("what is left of a runtime's dynos", "engine", name, "err", err)
+		}
+	}
+	if own := y.inside(hoist.ComponentRuntime); own != nil && !own.on() {
+		place(cfg.Name(), cfg.file(hoist.ComponentRuntime), cfg.insideNetwork())
+	}
+	taken := map[int]bool{}
+	for _, d := range y.dynos {
+		taken[d.slot] = true
+	}
+	for slot := 1; slot < workers; slot++ {
+		if network, err := cfg.workerNetwork(slot); err == nil && !taken[slot] {
+			place(cfg.workerName(slot), cfg.workerDir(slot), network)
+		}
+	}
+}
+
+// hasContainers reports whether an engine has any in its directory, or has not ended to remove or make one.
+func hasContainers(dir string) bool {
+	for _, part := range []string{"containers", "spares", "run"} {
+		if list, _ := os.ReadDir(filepath.Join(dir, part)); len(list) > 0 {
+			return true
+		}
+	}
+	return false
+}
