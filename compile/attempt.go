@@ -197,9 +197,12 @@ func (j *job) follow(ctx context.Context, id hoist.ID, listener, secret string) 
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		d, _, dbErr := j.db.BuildDyno(ctx, id)
+		d, now, dbErr := j.db.BuildDyno(ctx, id)
 		if errors.Is(dbErr, hoist.ErrNotFound) || dbErr == nil && d.State == hoist.DynoDown {
 			return nil // its row says how it ended
+		}
+		if dbErr == nil && now != "" {
+			listener = now // that of a runtime which was started again
 		}
 		j.log.Warn("build dyno does not answer", "build", j.build.ID, "error", err)
 		if err := j.wait(ctx); err != nil {

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -429,6 +430,32 @@ func TestAStoppedWorkerLetsAShortBuildEnd(t *testing.T) {
 	time.AfterFunc(100*time.Millisecond, func() { os.WriteFile(go_, nil, 0o644) })
 	stop()
 	if r := w.build(id); r.State != "built" {
+		t.Errorf("%+v", r)
+	}
+}
+
+// A runtime is killed when it has the client of a build's dyno and not begun with it, and comes back at
+// another address.
+func TestABuildsDynoIsFoundAtItsRuntimesNewAddress(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	m := w.machine()
+	killed, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.exec(`UPDATE workers SET address = $2 WHERE id = $1`, m.id, killed.Addr().String())
+	w.worker(compile.Settings{})
+	id := w.push(procfileApp)
+	c, err := killed.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	rendezvous.ReadSecret(c)
+	killed.Close()
+	w.exec(`UPDATE workers SET address = $2 WHERE id = $1`, m.id, m.listener.Addr().String())
+	c.Close()
+	if r := w.await(id, hoist.BuildBuilt); r.Attempts != 1 {
 		t.Errorf("%+v", r)
 	}
 }

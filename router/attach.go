@@ -76,21 +76,11 @@ func (a *attach) serve(ctx context.Context, raw net.Conn) {
 	if err != nil {
 		return // not one of ours; not a word
 	}
-	worker, err := a.find(ctx, secret)
-	if err != nil {
-		if !errors.Is(err, hoist.ErrNotFound) {
-			rendezvous.Refuse(client, err)
-		}
+	dyno, err := a.connect(ctx, secret)
+	if errors.Is(err, hoist.ErrNotFound) {
 		return
 	}
-	start, cancel := context.WithTimeout(ctx, attachStart)
-	dyno, err := rendezvous.Dial(start, worker, secret)
-	cancel()
 	if err != nil {
-		a.log.Warn("attaching failed", "worker", worker, "err", err)
-		if _, ok := hoist.AsError(err); !ok {
-			err = &hoist.Error{ID: "attach_failed", Message: "The dyno could not be reached. `hoist ps` shows if it runs.", Status: 503}
-		}
 		rendezvous.Refuse(client, err)
 		return
 	}
@@ -99,6 +89,32 @@ func (a *attach) serve(ctx context.Context, raw net.Conn) {
 		return
 	}
 	rendezvous.Relay(ctx, client, dyno)
+}
+
+// connect reaches the secret's dyno when it runs. A worker that is started again meanwhile,
+// at another address, goes on with a dyno that has not begun.
+func (a *attach) connect(ctx context.Context, secret string) (net.Conn, error) {
+	start, cancel := context.WithTimeout(ctx, placeTimeout+attachStart)
+	defer cancel()
+	for placed := false; ; placed = true {
+		worker, err := a.find(start, secret)
+		if placed && errors.Is(err, hoist.ErrNotFound) {
+			return nil, &hoist.Error{ID: "dyno_gone", Message: "The dyno has ended before it could be reached. `hoist logs` shows why.", Status: 410}
+		}
+		if err != nil {
+			return nil, err
+		}
+		dyno, err := rendezvous.Dial(start, worker, secret)
+		if _, refused := hoist.AsError(err); err == nil || refused {
+			return dyno, err
+		}
+		a.log.Warn("attaching failed", "worker", worker, "err", err)
+		select {
+		case <-start.Done():
+			return nil, &hoist.Error{ID: "attach_failed", Message: "The dyno could not be reached. `hoist ps` shows if it runs.", Status: 503}
+		case <-time.After(placeInterval):
+		}
+	}
 }
 
 // find returns the address of the worker that has the secret's dyno, waiting

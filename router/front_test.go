@@ -73,8 +73,22 @@ func TestAnAttachedDynoIsReached(t *testing.T) {
 	hash := sha256.Sum256([]byte(secret))
 	dyno, workerID := hoist.NewID(), hoist.NewID()
 	w.exec(`INSERT INTO dynos (id, app_id, kind, type, number, size, command, attach, secret_hash) VALUES ($1, $2, 'run', 'run', 1, 'Basic', 'bash', true, $3)`, dyno, app, hash[:])
-	w.exec(`INSERT INTO workers (id, address, memory) VALUES ($1, $2, 0)`, workerID, worker(t, secret))
+	// The worker is killed when it has the client, and comes back at another address.
+	killed, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.exec(`INSERT INTO workers (id, address, memory) VALUES ($1, $2, 0)`, workerID, killed.Addr().String())
 	t.Cleanup(func() { w.exec(`DELETE FROM workers WHERE id = $1`, workerID) })
+	go func() {
+		if c, err := killed.Accept(); err == nil {
+			rendezvous.ReadSecret(c)
+			c.Close()
+			killed.Close()
+			time.Sleep(500 * time.Millisecond)
+			w.exec(`UPDATE workers SET address = $2 WHERE id = $1`, workerID, worker(t, secret))
+		}
+	}()
 	placed := time.AfterFunc(400*time.Millisecond, func() {
 		w.exec(`UPDATE dynos SET worker_id = $2 WHERE id = $1`, dyno, workerID)
 		w.bus.Ring(hoist.BellDyno+app, nil)
