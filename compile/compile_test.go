@@ -216,6 +216,9 @@ func TestABuildBecomesASlug(t *testing.T) {
 	if r.State != "built" || r.SlugID == nil || r.ClaimedBy != "" {
 		t.Fatalf("%+v", r)
 	}
+	if w.count(`SELECT count(*) FROM apps a JOIN dynos d ON d.app_id = a.id WHERE d.type = 'build' AND d.number = 1 AND a.next_dyno = 1`) != 1 {
+		t.Error("its dyno is not build.1, or the first run will not be run.1")
+	}
 	var s hoist.Slug
 	err := w.admin.Pool.QueryRow(t.Context(), `SELECT blob_key, sha256, size, process_types, buildpack_provided, commit, stack, ready FROM slugs WHERE id = $1`, *r.SlugID).
 		Scan(&s.Key, &s.SHA256, &s.Size, &s.ProcessTypes, &s.BuildpackProvided, &s.Commit, &s.Stack, &s.Ready)

@@ -110,7 +110,7 @@ func (db *DB) StartBuildDyno(ctx context.Context, b hoist.Build, d hoist.Dyno) (
 		if err != nil {
 			return err
 		}
-		err = tx.QueryRow(ctx, `UPDATE apps SET next_dyno = next_dyno + 1 WHERE id = $1 RETURNING next_dyno - 1`, b.AppID).Scan(&number)
+		err = tx.QueryRow(ctx, `UPDATE apps SET next_build = next_build + 1 WHERE id = $1 RETURNING next_build - 1`, b.AppID).Scan(&number)
 		if err != nil {
 			return found(err, "app")
 		}

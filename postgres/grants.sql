@@ -13,7 +13,7 @@ BEGIN
     ('compile', 'SELECT', 'apps, builds, slugs, releases, dynos, workers, buildpack_installations, schema_version'),
     ('compile', 'INSERT, UPDATE', 'builds, slugs, dynos'),
     ('compile', 'DELETE', 'slugs'),
-    ('compile', 'UPDATE (next_dyno)', 'apps'),
+    ('compile', 'UPDATE (next_dyno, next_build)', 'apps'),
     ('runtime', 'SELECT', 'apps, releases, slugs, formation, dynos, workers, schema_version'),
     ('runtime', 'INSERT, UPDATE, DELETE', 'dynos, workers'),
     ('router',  'SELECT', 'apps, domains, dynos, workers, formation, components, schema_version'),

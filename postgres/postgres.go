@@ -25,7 +25,7 @@ var grants string
 
 // SchemaVersion is the schema this program needs: the number of the last
 // migration.
-const SchemaVersion = 3
+const SchemaVersion = 4
 
 // DB is a pool of connections to the platform's database.
 type DB struct {
