@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"fmt"
 	"path/filepath"
 	"regexp"
 	"strings"
 
+	"github.com/Masterminds/semver/v3"
 	"github.com/hoist-sh/hoist/buildpack/appfile"
 )
 
@@ -29,6 +31,9 @@ func (n *nodeBuild) manager(ctx context.Context) (manager, error) {
 		}
 	}
 	m, err := n.choose()
+	if err == nil && m.tool == "" {
+		m.tool, err = n.otherNPM(ctx)
+	}
 	if err != nil || m.tool == "" {
 		return m, err
 	}
@@ -86,6 +91,36 @@ func (n *nodeBuild) managerVersion(name, engine string) string {
 	}
 	v, _, _ = strings.Cut(v, "+")
 	return v
+}
+
+// wantedNPM is the version or range of npm that package.json names.
+func (n *nodeBuild) wantedNPM() string {
+	wanted := n.managerVersion("npm", n.pkg.Engines.NPM)
+	if strings.ContainsAny(wanted, "/:") { // from elsewhere
+		return ""
+	}
+	return wanted
+}
+
+// otherNPM is the npm that package.json wants, if the stack's is another; a Node.js of the app's own
+// came with the right one.
+func (n *nodeBuild) otherNPM(ctx context.Context) (pkg string, err error) {
+	wanted := n.wantedNPM()
+	if n.installed || wanted == "" {
+		return "", nil
+	}
+	out, err := n.Command(ctx, "npm", "--version").Output()
+	if err != nil {
+		return "", fmt.Errorf("npm --version: %w", err)
+	}
+	have, err := semver.NewVersion(strings.TrimSpace(string(out)))
+	if err != nil {
+		return "", fmt.Errorf("npm --version: %w", err)
+	}
+	if c, err := semver.NewConstraint(wanted); err == nil && c.Check(have) {
+		return "", nil
+	}
+	return "npm@" + wanted, n.npmSettings(ctx)
 }
 
 func leadingNumber(version string) string {

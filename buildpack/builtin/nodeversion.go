@@ -143,11 +143,11 @@ func (n *nodeBuild) installNode(ctx context.Context, v *semver.Version) error {
 	return nil
 }
 
-// npmFor returns the npm that goes with a Node.js: what engines.npm says, or
+// npmFor returns the npm that goes with a Node.js: what package.json names, or
 // the last major version that supports it.
 func (n *nodeBuild) npmFor(v *semver.Version) string {
-	if r := n.pkg.Engines.NPM; r != "" && !strings.ContainsAny(r, "/:") {
-		return r
+	if wanted := n.wantedNPM(); wanted != "" {
+		return wanted
 	}
 	for _, c := range []struct{ node, npm string }{
 		{">=20.17", "11"}, {">=18.17", "10"}, {">=16.13", "9"}, {">=12", "8"},
