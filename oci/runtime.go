@@ -60,6 +60,8 @@ func (r *ociRuntime) start(ctx context.Context, id, bundle, console string, std 
 		err := cmd.Wait()
 		<-r.slot
 		reapHelpers(r.name)
+		// One may end after the runtime has, and the kernel's list of children lacks some while others come and go.
+		time.AfterFunc(time.Second, func() { reapHelpers(r.name) })
 		if ctx.Err() != nil {
 			reapStray(pidFile)
 			return 0, ctx.Err()
