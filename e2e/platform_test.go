@@ -10,25 +10,20 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
-	mrand "math/rand/v2"
-	"net"
 	"net/http"
 	"net/http/httptest"
-	"net/netip"
 	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"time"
 
 	"github.com/hoist-sh/hoist/api/schematest"
+	"github.com/hoist-sh/hoist/oci/ocitest"
 	"github.com/hoist-sh/hoist/socket"
-	"github.com/vishvananda/netlink"
 	"golang.org/x/crypto/ssh"
 )
 
@@ -66,33 +61,14 @@ func freePort() int {
 	return port
 }
 
-// freeNetwork is one for dynos that no other platform on this machine has, not even one that is
-// without its addresses for a moment: it belongs to this process as long as that lives.
+// freeNetwork is one for dynos that no other platform on this machine has.
 func freeNetwork() string {
-	routes, err := netlink.RouteList(nil, netlink.FAMILY_V4)
+	network, err := ocitest.Network()
 	if err != nil {
 		panic(err)
 	}
-	for {
-		network := netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(128 + mrand.IntN(120)), byte(64 * mrand.IntN(4)), 0}), 18)
-		if slices.ContainsFunc(routes, func(r netlink.Route) bool {
-			to, ok := netip.AddrFromSlice(r.Dst.IP)
-			ones, _ := r.Dst.Mask.Size()
-			return ok && ones > 0 && netip.PrefixFrom(to.Unmap(), ones).Overlaps(network)
-		}) {
-			continue
-		}
-		// In the abstract namespace (unix(7)), so that it goes with the process.
-		claim, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: "@hoist-e2e/" + network.String(), Net: "unixgram"})
-		if err == nil {
-			networks.Store(network, claim)
-			return network.String()
-		}
-	}
+	return network.String()
 }
-
-// networks are the claims of freeNetwork, which are open as long as somebody has them.
-var networks sync.Map
 
 // newPlatform starts a platform with two accounts. settings are "NAME=value" for
 // the seed.

@@ -4,11 +4,14 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -97,7 +100,7 @@ func TestKilledSupervisorsContainersAreAdopted(t *testing.T) {
 	cfg := config(t)
 	s := spec(`i=0; while [ ! -e /tmp/never ]; do echo $i; i=$((i+1)); sleep 0.01; [ $i = 150 ] && exit 7; done`)
 	s.Labels = map[string]string{"app": "x"}
-	quiet := spec("printf 'half a '; sleep 1.5; echo line; exit 3")
+	quiet := spec("printf 'half a '; trap 'echo line; exit 3' INT; while :; do sleep 0.05; done")
 	quiet.Labels = map[string]string{"watch": "yes"}
 	attached := spec("sleep 100")
 	attached.Attach = true
@@ -121,6 +124,9 @@ func TestKilledSupervisorsContainersAreAdopted(t *testing.T) {
 	}
 	if out, exit := watch(t, e, s.ID); out.String() != want.String() || exit.Code != 7 {
 		t.Errorf("got %q, %+v", out, exit)
+	}
+	if err := e.Signal(t.Context(), quiet.ID, int(syscall.SIGINT)); err != nil {
+		t.Error(err)
 	}
 	if out, exit := watch(t, e, quiet.ID); out.String() != "half a line\n" || exit.Code != 3 {
 		t.Errorf("got %q, %+v", out, exit)
@@ -167,6 +173,29 @@ func TestHalfMadeContainersAreRemoved(t *testing.T) {
 	list, err := e.List(t.Context())
 	if err != nil || len(list) == 0 || len(list) == len(specs) {
 		t.Fatalf("found %d, %v", len(list), err)
+	}
+	if err := e.Teardown(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	same(t, before)
+}
+
+// An engine is killed while it removes containers.
+func TestHalfRemovedContainersAreRemoved(t *testing.T) {
+	before := traces(t)
+	cfg := config(t)
+	s := spec("exit 3")
+	s.Labels = map[string]string{"watch": "yes"}
+	superviseAndKill(t, supervised{cfg, []hoist.ContainerSpec{s}}, "started")
+	if err := os.Remove(filepath.Join(cfg.Dir, "containers", s.ID, "out")); err != nil {
+		t.Fatal(err)
+	}
+	e := adopt(t, cfg)
+	if list, err := e.List(t.Context()); err != nil || len(list) != 0 {
+		t.Errorf("found %v, %v", list, err)
+	}
+	if _, err := os.Stat(filepath.Join(cfg.Dir, "containers", s.ID)); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("its directory: %v", err)
 	}
 	if err := e.Teardown(t.Context()); err != nil {
 		t.Fatal(err)

@@ -104,8 +104,10 @@ func TestExitComesAfterTheStreamsEnd(t *testing.T) {
 func TestClosedStreamEndsTheContainer(t *testing.T) {
 	e := newEngine(t)
 	for _, tty := range []bool{true, false} {
-		s, stream := attached(t, e, `sleep 100`, tty)
-		time.Sleep(50 * time.Millisecond)
+		s, stream := attached(t, e, `echo up; sleep 100`, tty)
+		if _, err := io.ReadFull(stream, make([]byte, len("up"))); err != nil {
+			t.Fatal(err)
+		}
 		if err := stream.Close(); err != nil {
 			t.Fatal(err)
 		}

@@ -3,6 +3,8 @@ package oci
 import (
 	"cmp"
 	"encoding/json"
+	"errors"
+	"io/fs"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -150,6 +152,13 @@ func (e *Engine) supervise(c *container) {
 // adopt takes over a container that an earlier engine started.
 func (e *Engine) adopt(dir string, r record) (*container, error) {
 	c := &container{name: cmp.Or(r.Name, r.ID), dir: dir, record: r, done: make(chan struct{})}
+	if !c.Attach {
+		out, err := openOutput(dir)
+		if err != nil {
+			return nil, err
+		}
+		c.out = out
+	}
 	if c.IP.IsValid() {
 		if _, err := e.network.take(c.IP); err != nil {
 			return nil, err
@@ -158,13 +167,6 @@ func (e *Engine) adopt(dir string, r record) (*container, error) {
 	if c.Exit == nil {
 		// A process that is not there any more ended unseen.
 		c.process, _ = openProcess(c.Pid, c.PidStart)
-	}
-	if !c.Attach {
-		out, err := openOutput(dir)
-		if err != nil {
-			return nil, err
-		}
-		c.out = out
 	}
 	if c.Exit != nil {
 		close(c.done)
@@ -220,6 +222,10 @@ func (e *Engine) free(c *container) error {
 		c.slug = ""
 	}
 	c.mu.Unlock()
+	// What has no record is removed by the next engine, however much of it is left.
+	if err := os.Remove(filepath.Join(c.dir, recordFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
 	if err := os.RemoveAll(c.dir); err != nil {
 		return err
 	}

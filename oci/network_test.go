@@ -242,7 +242,7 @@ func TestEgressListOpensWhatItNames(t *testing.T) {
 }
 
 func TestAnAddressWithoutADynoIsUnreachable(t *testing.T) {
-	network := netip.MustParsePrefix("10.212.63.0/28")
+	network := netip.MustParsePrefix("10.247.63.0/28")
 	if err := oci.HoldNetwork(network); err != nil {
 		t.Fatal(err)
 	}
@@ -250,7 +250,7 @@ func TestAnAddressWithoutADynoIsUnreachable(t *testing.T) {
 	if err := oci.HoldNetwork(network); err != nil {
 		t.Error("again:", err)
 	}
-	if conn, err := net.DialTimeout("tcp", "10.212.63.5:5000", 2*time.Second); !errors.Is(err, syscall.EHOSTUNREACH) {
+	if conn, err := net.DialTimeout("tcp", "10.247.63.5:5000", 2*time.Second); !errors.Is(err, syscall.EHOSTUNREACH) {
 		t.Error(conn, err)
 	}
 	for range 2 {

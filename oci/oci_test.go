@@ -16,6 +16,7 @@ import (
 
 	"github.com/hoist-sh/hoist"
 	"github.com/hoist-sh/hoist/oci"
+	"github.com/hoist-sh/hoist/oci/ocitest"
 )
 
 func TestMain(m *testing.M) {
@@ -37,11 +38,10 @@ func TestMain(m *testing.M) {
 func config(t testing.TB) oci.Config {
 	t.Helper()
 	n := names.next()
-	net := (os.Getpid()*32 + n) % (1 << 13) // of the /22 networks in 10.128.0.0/9
 	return oci.Config{
 		Name:    fmt.Sprintf("%s%d", testNames(), n),
 		Dir:     filepath.Join(t.TempDir(), "engine"),
-		Network: netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(128 + net>>6), byte(net << 2), 0}), 22),
+		Network: networks.get(t, n),
 		Log:     slog.New(slog.NewTextHandler(testWriter{t}, nil)),
 	}
 }
@@ -50,6 +50,30 @@ func config(t testing.TB) oci.Config {
 func testNames() string { return fmt.Sprintf("t%d-", os.Getpid()) }
 
 var names counter
+
+// networks are those of this process's engines, /22 each.
+var networks blocks
+
+type blocks struct {
+	mu  sync.Mutex
+	all []netip.Prefix // /18 each
+}
+
+func (b *blocks) get(t testing.TB, n int) netip.Prefix {
+	t.Helper()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for len(b.all) <= n/16 {
+		more, err := ocitest.Network()
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.all = append(b.all, more)
+	}
+	a := b.all[n/16].Addr().As4()
+	a[2] += byte(n % 16 * 4)
+	return netip.PrefixFrom(netip.AddrFrom4(a), 22)
+}
 
 type counter struct {
 	sync.Mutex

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -26,7 +27,9 @@ func (e *Engine) recover() error {
 			continue
 		}
 		c, err := e.adopt(dir, r)
-		if err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		} else if err != nil {
 			return err
 		}
 		e.containers[id], names[c.name] = c, true

@@ -30,7 +30,7 @@ const processEnv = "HOIST_TEST_RUNTIME_PROCESS"
 func ociConfig(dir string, pid int) oci.Config {
 	return oci.Config{
 		Name: fmt.Sprintf("rt%d", pid), Dir: filepath.Join(dir, "engine"),
-		Network: netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(192 + pid/64%32), byte(pid * 4), 0}), 22),
+		Network: netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(248 + pid/64%8), byte(pid * 4), 0}), 22),
 		Spares:  2,
 	}
 }

@@ -6,6 +6,10 @@ if [ "$(id -u)" != 0 ]; then
     exec sudo env "PATH=$PATH" ${HOIST_TEST_CACHE:+"HOIST_TEST_CACHE=$HOIST_TEST_CACHE"} script/test.sh
 fi
 exec </dev/null
+# What dynos write is on disk, not in memory that counts as theirs.
+if [ -z "${TMPDIR:-}" ] && [ "$(stat -fc %T /tmp)" = tmpfs ]; then
+    export TMPDIR=/var/tmp
+fi
 . script/lib.sh
 
 step "Looking at the machine"

@@ -13,10 +13,11 @@ import (
 type inside struct {
 	task *task
 
-	mu     sync.Mutex
-	wanted bool
-	since  time.Time // since when it is wanted, or not
-	change chan struct{}
+	mu      sync.Mutex
+	wanted  bool
+	since   time.Time // since when it is wanted, or not
+	running int       // that have not ended yet, wanted or not
+	change  chan struct{}
 }
 
 func newInside(t *task) *inside {
@@ -44,6 +45,19 @@ func (c *inside) on() bool {
 	return c.wanted
 }
 
+// idle reports whether it is off, and what was under way in it has ended.
+func (c *inside) idle() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return !c.wanted && c.running == 0
+}
+
+func (c *inside) begun(n int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.running += n
+}
+
 // onFor is how long it has been on.
 func (c *inside) onFor() time.Duration {
 	c.mu.Lock()
@@ -60,8 +74,10 @@ func (c *inside) keep(ctx context.Context, log *slog.Logger) {
 		if c.on() {
 			run, stop := context.WithCancel(ctx)
 			done := make(chan struct{})
+			c.begun(1)
 			go func() {
 				defer close(done)
+				defer c.begun(-1)
 				c.task.keep(run, log)
 			}()
 			for c.on() && ctx.Err() == nil {

@@ -20,7 +20,7 @@ func (y *system) tidy(ctx context.Context) {
 		}
 		engine, err := cfg.Engine(name, dir, network)
 		if err != nil {
-			y.log.Debug("somebody still has it", "engine", name, "err", err)
+			y.log.Warn("what is left of a runtime's dynos", "engine", name, "err", err)
 			return
 		}
 		y.log.Info("removing what is left of a runtime's dynos", "engine", name)
@@ -28,7 +28,7 @@ func (y *system) tidy(ctx context.Context) {
 			y.log.Error("what is left of a runtime's dynos", "engine", name, "err", err)
 		}
 	}
-	if own := y.inside(hoist.ComponentRuntime); own != nil && !own.on() {
+	if own := y.inside(hoist.ComponentRuntime); own != nil && own.idle() {
 		place(cfg.Name(), cfg.file(hoist.ComponentRuntime), cfg.insideNetwork())
 	}
 	taken := map[int]bool{}
