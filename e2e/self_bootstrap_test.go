@@ -12,6 +12,7 @@ import (
 	"os/user"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -23,6 +24,39 @@ import (
 )
 
 var thorough = flag.Bool("thorough", false, "have the platform's own source compiled by `hoist run`, too, which takes minutes")
+
+// A bootstrap whose first stage has no time to prove itself, as on a starved machine, can be run again.
+func TestSelfBootstrapIsTriedAgain(t *testing.T) {
+	w := newSelfWorld(t, 1, "HOIST_PROOF_LIMIT=10ms")
+	t.Cleanup(func() { forgetHost(w.SSH) })
+	source := w.systemApp(t, filepath.Join(w.Home, "source"))
+	if err := source.takeProgram(goodProgram(t, 0)); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := source.edit(); err != nil {
+		t.Fatal(err)
+	}
+	out, err := w.bootstrap(t, source.dir, "", nil)
+	if err == nil || !strings.Contains(out, "did not prove itself") {
+		t.Fatalf("it had no time, and ended with %v:\n%s", err, out)
+	}
+	if err := w.kept(); err != nil {
+		t.Error(err)
+	}
+	w.settings = slices.DeleteFunc(w.settings, func(s string) bool { return strings.HasPrefix(s, "HOIST_PROOF_LIMIT=") })
+	if err := w.powerCut(false); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := w.powerOn(); err != nil {
+		t.Fatal(err)
+	}
+	out, err = w.bootstrap(t, source.dir, "", nil)
+	if err != nil || !strings.Contains(out, "trying again") || !strings.Contains(out, "stage 2 = stage 3, bit for bit") {
+		t.Fatalf("again, it ended with %v:\n%s", err, lastLines(out, 60))
+	}
+	w.hoistApp = &faultApp{w: w.faultWorld, Name: source.Name, dir: filepath.Join(w.Home, "hoist-hoist")}
+	w.invariants(t)
+}
 
 // hoist bootstrap moves the platform from stage 0 to stage 3 on its own
 // source, while an app is asked; stopped in the middle and begun again, it goes on. Then its

@@ -53,7 +53,7 @@ func (c *bootstrapCommand) run(cmd *cobra.Command, _ []string) (err error) {
 	if c.self, err = os.Executable(); err != nil {
 		return err
 	}
-	if c.home, err = os.UserHomeDir(); err != nil {
+	if c.person, err = somebody(os.Getenv); err != nil {
 		return err
 	}
 	if c.stages, err = seed.Stages(c.settings); err != nil {
@@ -102,7 +102,7 @@ func (c *bootstrapCommand) system() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if _, err := c.hoist(append(c.seedArgs("system"), email)...); err != nil {
+	if _, err := c.asRoot(append(c.seedArgs("system"), email)...); err != nil {
 		return "", err
 	}
 	if err := c.checkOut(); err != nil {

@@ -1,12 +1,9 @@
 package main
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
-	"strconv"
 )
 
 // checkOut makes the working copy, or brings it up to date. What a person committed
@@ -33,23 +30,8 @@ func (c *bootstrapCommand) checkOut() error {
 			_, err = c.exec("sh", "-c", `cd "$0" && git init -q -b main && git add . && git -c user.name=hoist -c user.email=hoist@localhost commit -q -m "hoist"`, work)
 		}
 	}
-	if err != nil && !there {
-		return err
-	}
-	return c.giveBack(work)
-}
-
-// giveBack gives files to the person behind sudo(8).
-func (c *bootstrapCommand) giveBack(dir string) error {
-	uid, err := strconv.Atoi(os.Getenv("SUDO_UID"))
-	if err != nil {
+	if there {
 		return nil
 	}
-	gid, err := strconv.Atoi(os.Getenv("SUDO_GID"))
-	if err != nil {
-		return nil
-	}
-	return filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
-		return errors.Join(err, os.Lchown(path, uid, gid))
-	})
+	return err
 }

@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -21,6 +22,12 @@ import (
 // stage compiles the source by the platform as it is, and waits until the
 // result runs.
 func (c *bootstrapCommand) stage(n int) (string, error) {
+	if n == 1 && len(c.stages) == 1 { // it was compiled; whether it works is known when it has taken over
+		if r, err := c.release(strconv.Itoa(c.stages[0].Release)); err == nil && r.Status == hoist.ReleaseFailed {
+			fmt.Fprintf(c.out, "       v%d did not prove itself; trying again\n", r.Version)
+			c.stages = nil
+		}
+	}
 	if len(c.stages) >= n {
 		return "done before: " + describe(c.stages[n-1]), nil
 	}
@@ -51,6 +58,10 @@ func (c *bootstrapCommand) stage(n int) (string, error) {
 		build, err = c.follow(build)
 	case n > 1 || !ours || build.Status != "succeeded":
 		build, err = c.rebuild()
+	default:
+		if r, e := c.release(build.Release.ID); e == nil && r.Status == hoist.ReleaseFailed {
+			build, err = c.rebuild()
+		}
 	}
 	if err != nil {
 		return "", err
@@ -232,7 +243,7 @@ func (c *bootstrapCommand) differences(a, b string) (string, error) {
 	}
 	defer os.RemoveAll(dir)
 	for name, slug := range map[string]string{"stage2": a, "stage3": b} {
-		if _, err := c.exec("unsquashfs", "-q", "-n", "-d", filepath.Join(dir, name), c.settings.SystemSlug(slug)); err != nil {
+		if _, err := output(exec.CommandContext(c.ctx, "unsquashfs", "-q", "-n", "-d", filepath.Join(dir, name), c.settings.SystemSlug(slug))); err != nil {
 			return "", err
 		}
 	}

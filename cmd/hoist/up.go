@@ -12,10 +12,10 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
-	"os/user"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/hoist-sh/hoist"
@@ -35,7 +35,7 @@ type upCommand struct {
 	ctx     context.Context
 	out     io.Writer
 	self    string
-	home    string
+	person  person
 	public  hoist.Public
 	dataDir string
 }
@@ -61,7 +61,7 @@ func (c *upCommand) run(cmd *cobra.Command, _ []string) (err error) {
 	if c.self, err = os.Executable(); err != nil {
 		return err
 	}
-	if c.home, err = os.UserHomeDir(); err != nil {
+	if c.person, err = somebody(os.Getenv); err != nil {
 		return err
 	}
 	steps := []struct {
@@ -94,10 +94,17 @@ func (c *upCommand) run(cmd *cobra.Command, _ []string) (err error) {
 // hoist runs this program as a person would.
 func (c *upCommand) hoist(args ...string) (string, error) { return c.exec(c.self, args...) }
 
+// exec runs a program as the person.
+func (c *upCommand) exec(name string, args ...string) (string, error) {
+	cmd := exec.CommandContext(c.ctx, name, args...)
+	cmd.Env, cmd.SysProcAttr = c.person.environ(), &syscall.SysProcAttr{Credential: c.person.cred}
+	return output(cmd)
+}
+
 // asRoot runs this program as root, with our settings.
 func (c *upCommand) asRoot(args ...string) (string, error) {
 	if os.Geteuid() == 0 {
-		return c.hoist(args...)
+		return output(exec.CommandContext(c.ctx, c.self, args...))
 	}
 	var keep []string
 	for _, kv := range os.Environ() {
@@ -105,11 +112,11 @@ func (c *upCommand) asRoot(args ...string) (string, error) {
 			keep = append(keep, name)
 		}
 	}
-	return c.exec("sudo", append([]string{"--preserve-env=" + strings.Join(keep, ","), c.self}, args...)...)
+	return output(exec.CommandContext(c.ctx, "sudo", append([]string{"--preserve-env=" + strings.Join(keep, ","), c.self}, args...)...))
 }
 
-func (c *upCommand) exec(name string, args ...string) (string, error) {
-	cmd := exec.CommandContext(c.ctx, name, args...)
+// output runs a program. Its error is what it says.
+func output(cmd *exec.Cmd) (string, error) {
 	var out, errs bytes.Buffer
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, &out, &errs
 	if err := cmd.Run(); err != nil {
@@ -126,6 +133,7 @@ func (c *upCommand) exec(name string, args ...string) (string, error) {
 func (c *upCommand) show(dir, name string, args ...string) error {
 	cmd := exec.CommandContext(c.ctx, name, args...)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, c.out, c.out
+	cmd.Env, cmd.SysProcAttr = c.person.environ(), &syscall.SysProcAttr{Credential: c.person.cred}
 	cmd.Cancel, cmd.WaitDelay = func() error { return cmd.Process.Signal(os.Interrupt) }, 5*time.Second // git ends its ssh then
 	return cmd.Run()
 }
@@ -178,12 +186,16 @@ func (c *upCommand) start() (said string, err error) {
 
 // configDir is where the person's own things are kept.
 func (c *upCommand) configDir() (string, error) {
-	dir, err := os.UserConfigDir()
-	if err != nil {
-		return "", err
+	dir := filepath.Join(c.person.home, ".config")
+	if c.person.cred == nil {
+		var err error
+		if dir, err = os.UserConfigDir(); err != nil {
+			return "", err
+		}
 	}
 	dir = filepath.Join(dir, "hoist")
-	return dir, os.MkdirAll(dir, 0o700)
+	_, err := c.exec("mkdir", "-p", "-m", "700", dir)
+	return dir, err
 }
 
 func (c *upCommand) account() (string, error) {
@@ -211,7 +223,7 @@ func (c *upCommand) account() (string, error) {
 		return "", err
 	}
 	file, password := filepath.Join(dir, "password"), hoist.NewSecret()[:24]
-	if err := os.WriteFile(file, []byte(password+"\n"), 0o600); err != nil {
+	if err := errors.Join(os.WriteFile(file, []byte(password+"\n"), 0o600), c.person.own(file)); err != nil {
 		return "", err
 	}
 	stdin, err := os.Open(file)
@@ -254,7 +266,7 @@ func (c *upCommand) key() (string, error) {
 	}
 	name := fmt.Sprintf("[%s]:%d", c.public.Domain, c.public.SSH)
 	known := filepath.Join(c.sshDir(), "known_hosts")
-	if err := os.MkdirAll(filepath.Dir(known), 0o700); err != nil {
+	if _, err := c.exec("mkdir", "-p", "-m", "700", c.sshDir()); err != nil {
 		return "", err
 	}
 	line := name + " " + string(host)
@@ -272,16 +284,10 @@ func (c *upCommand) key() (string, error) {
 			return "", err
 		}
 	}
-	return file, nil
+	return file, c.person.own(known)
 }
 
-// sshDir is where ssh looks: the home directory it goes by is not $HOME.
-func (c *upCommand) sshDir() string {
-	if u, err := user.Current(); err == nil {
-		return filepath.Join(u.HomeDir, ".ssh")
-	}
-	return filepath.Join(c.home, ".ssh")
-}
+func (c *upCommand) sshDir() string { return filepath.Join(c.person.sshHome, ".ssh") }
 
 // keyFile is the person's usual key, or one of our own.
 func (c *upCommand) keyFile() (string, error) {
@@ -302,12 +308,15 @@ func (c *upCommand) keyFile() (string, error) {
 }
 
 // work is the sample app's working copy, for the person to go on with.
-func (c *upCommand) work() string { return filepath.Join(c.home, "hoist-"+c.app) }
+func (c *upCommand) work() string { return filepath.Join(c.person.home, "hoist-"+c.app) }
 
 func (c *upCommand) create() (string, error) {
 	work := c.work()
 	if _, err := os.Stat(filepath.Join(work, ".git", "HEAD")); err != nil {
 		if err := os.CopyFS(work, os.DirFS(c.example)); err != nil && !errors.Is(err, os.ErrExist) {
+			return "", err
+		}
+		if err := c.person.own(work); err != nil {
 			return "", err
 		}
 		for _, args := range [][]string{{"init", "-q", "-b", "main"}, {"add", "-A"}} {
