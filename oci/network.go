@@ -159,6 +159,12 @@ func (n *network) link(ip netip.Addr) string {
 	return fmt.Sprintf("%s%02x%02x", n.ifaces, b[2], b[3])
 }
 
+// hardwareAddress is that of one of the two ends for an address: a locally administered one.
+func hardwareAddress(end byte, ip netip.Addr) net.HardwareAddr {
+	b := ip.As4()
+	return net.HardwareAddr{0x0a, end, b[0], b[1], b[2], b[3]}
+}
+
 // HoldAddress makes an address the host's own, so that dynos of every engine
 // on the machine may reach it.
 func HoldAddress(ip netip.Addr) error {
@@ -226,8 +232,11 @@ func (n *network) tryConnect(pid int, ip netip.Addr) error {
 	defer ns.Close()
 	attrs := netlink.NewLinkAttrs()
 	attrs.Name, attrs.MTU, attrs.Flags = n.link(ip), n.mtu, net.FlagUp
+	// An address that the kernel chose is changed by systemd-udevd a moment later (MACAddressPolicy=
+	// in systemd.link(5)); a dyno that had asked before that would send to the old one for a minute.
+	attrs.HardwareAddr = hardwareAddress(0, ip)
 	veth := netlink.NewVeth(attrs)
-	veth.PeerName, veth.PeerNamespace, veth.PeerMTU = "eth0", netlink.NsFd(ns), uint32(n.mtu)
+	veth.PeerName, veth.PeerNamespace, veth.PeerMTU, veth.PeerHardwareAddr = "eth0", netlink.NsFd(ns), uint32(n.mtu), hardwareAddress(1, ip)
 	if err := netlink.LinkAdd(veth); errors.Is(err, unix.EEXIST) {
 		// The address was used before and its namespace is still dying.
 		if err := deleteLink(attrs.Name); err != nil {

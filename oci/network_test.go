@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/netip"
+	"os"
 	"os/exec"
 	"slices"
 	"strings"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/hoist-sh/hoist"
 	"github.com/hoist-sh/hoist/oci"
+	"github.com/vishvananda/netlink"
 )
 
 // serve listens on all addresses of the host and answers "host".
@@ -93,6 +95,31 @@ func TestHostReachesDyno(t *testing.T) {
 	if line, err := bufio.NewReader(conn).ReadString('\n'); line != "dyno\n" {
 		t.Fatalf("got %q, %v", line, err)
 	}
+}
+
+// systemd-udevd changes the hardware addresses that the kernel chose, but not what was set (NET_ADDR_SET is 3).
+func TestHardwareAddressesAreSet(t *testing.T) {
+	e := newEngine(t)
+	out, exit := run(t, e, spec(`ip link show eth0`))
+	if !strings.Contains(out, "link/ether 0a:01:0a:") {
+		t.Errorf("in the dyno: %q, %+v", out, exit)
+	}
+	_, ip := web(t, e)
+	b := ip.As4()
+	links, err := netlink.LinkList()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, l := range links {
+		if a := l.Attrs(); strings.HasSuffix(a.Name, fmt.Sprintf("-%02x%02x", b[2], b[3])) {
+			kind, err := os.ReadFile("/sys/class/net/" + a.Name + "/addr_assign_type")
+			if want := fmt.Sprintf("0a:00:%02x:%02x:%02x:%02x", b[0], b[1], b[2], b[3]); string(kind) != "3\n" || a.HardwareAddr.String() != want {
+				t.Errorf("%s has %s of kind %q, %v; want %s", a.Name, a.HardwareAddr, kind, err, want)
+			}
+			return
+		}
+	}
+	t.Error("the dyno has no link")
 }
 
 func TestDynoHasItsAddressAgain(t *testing.T) {

@@ -5,6 +5,8 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"github.com/hoist-sh/hoist"
 )
@@ -45,7 +47,8 @@ func (y *system) tidy(ctx context.Context) {
 // hasContainers reports whether an engine has any in its directory, or has not ended to remove or make one.
 func hasContainers(dir string) bool {
 	for _, part := range []string{"containers", "spares", "run"} {
-		if list, _ := os.ReadDir(filepath.Join(dir, part)); len(list) > 0 {
+		list, _ := os.ReadDir(filepath.Join(dir, part))
+		if slices.ContainsFunc(list, func(e os.DirEntry) bool { return !strings.HasPrefix(e.Name(), ".") }) { // .cache is crun's own
 			return true
 		}
 	}

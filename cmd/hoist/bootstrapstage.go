@@ -124,6 +124,23 @@ func (c *bootstrapCommand) release(id string) (r builtRelease, err error) {
 	return r, c.api(http.MethodGet, "/apps/hoist/releases/"+id, nil, &r)
 }
 
+// currentRelease is the ID of the one that shall run.
+func (c *bootstrapCommand) currentRelease() (string, error) {
+	var list []struct {
+		ID      string `json:"id"`
+		Current bool   `json:"current"`
+	}
+	if err := c.api(http.MethodGet, "/apps/hoist/releases", nil, &list); err != nil {
+		return "", err
+	}
+	for _, r := range list {
+		if r.Current {
+			return r.ID, nil
+		}
+	}
+	return "", errors.New("the app has no current release")
+}
+
 // away is how long the seed may not answer while it is replaced.
 const away = 30 * time.Second
 
@@ -215,8 +232,11 @@ func (c *bootstrapCommand) compare() (string, error) {
 		if _, err := c.hoist("config:unset", "GOFLAGS", "-a", c.app); err != nil {
 			return "", err
 		}
-		time.Sleep(hoist.ResyncInterval)
-		if err := c.settle("", true); err != nil {
+		id, err := c.currentRelease()
+		if err != nil {
+			return "", err
+		}
+		if err := c.settle(id, true); err != nil {
 			return "", err
 		}
 	}
