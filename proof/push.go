@@ -2,6 +2,7 @@ package proof
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"net"
@@ -10,6 +11,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/hoist-sh/hoist"
@@ -20,7 +22,7 @@ func (p *Prover) git(ctx context.Context, w *world, d Process) error {
 	if d.Doors["ssh"] == "" {
 		return errors.New("it has no door for SSH")
 	}
-	commit, _, err := p.push(ctx, w, "http://proof:"+w.token+"@"+d.Address+"/"+appName+".git")
+	commit, _, err := p.push(ctx, w, "http://"+d.Address+"/"+appName+".git")
 	if err != nil {
 		return fmt.Errorf("over HTTP: %w", err)
 	}
@@ -82,13 +84,19 @@ func (p *Prover) push(ctx context.Context, w *world, url string) (commit, text s
 func (p *Prover) run(ctx context.Context, w *world, dir string, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, "git", args...)
 	cmd.Dir, cmd.WaitDelay = dir, time.Second
-	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + p.cfg.Dir, "GIT_CONFIG_NOSYSTEM=1", "GIT_TERMINAL_PROMPT=0",
+	// git's helpers go with it: one that was left would wait for the push's end.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	// The token is no argument, as everybody on a machine sees those.
+	cmd.Env = []string{"GIT_CONFIG_COUNT=1", "GIT_CONFIG_KEY_0=http.extraHeader",
+		"GIT_CONFIG_VALUE_0=Authorization: Basic " + base64.StdEncoding.EncodeToString([]byte("proof:"+w.token)),
+		"PATH=" + os.Getenv("PATH"), "HOME=" + p.cfg.Dir, "GIT_CONFIG_NOSYSTEM=1", "GIT_TERMINAL_PROMPT=0",
 		"GIT_AUTHOR_NAME=hoist", "GIT_AUTHOR_EMAIL=" + email, "GIT_COMMITTER_NAME=hoist", "GIT_COMMITTER_EMAIL=" + email,
 		"GIT_SSH_COMMAND=ssh -F none -q -i " + w.key + " -o IdentitiesOnly=yes -o BatchMode=yes -o ConnectTimeout=10" +
 			" -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null"}
 	out, err := cmd.CombinedOutput()
 	if err != nil {
-		return "", fmt.Errorf("git %s failed: %s", args[0], told(strings.ReplaceAll(string(out), w.token, "…"), err))
+		return "", fmt.Errorf("git %s failed: %s", args[0], told(string(out), err))
 	}
 	return strings.TrimSpace(string(out)), nil
 }
