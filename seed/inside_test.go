@@ -134,7 +134,7 @@ func TestAUnitKeepsArgumentsAndEnvironment(t *testing.T) {
 	s := Defaults()
 	text := s.unitText("/usr/local/bin/hoist", []string{"seed", "--domain", `a "b" 100%`},
 		[]string{"HOIST_HTTP_PORT=80", "HOIST_BUILD_ENV_GOPROXY=a,b", "HOIST_BUILD_TIMEOUT=5m", "PATH=/bin"})
-	for _, want := range []string{`ExecStart="/usr/local/bin/hoist" "seed" "--domain" "a \"b\" 100%%" "--background"`, "KillMode=process", "Type=notify", `Environment="HOIST_HTTP_PORT=80"`,
+	for _, want := range []string{`ExecStart="/usr/local/bin/hoist" "seed" "--domain" "a \"b\" 100%%" "--background"`, "KillMode=process", "Type=notify", `Environment="HOIST_HTTP_PORT=80"`, `ExecStopPost="/usr/local/bin/hoist" seed off --data "/var/lib/hoist"`,
 		`Environment="HOIST_BUILD_ENV_GOPROXY=a,b"`, `Environment="HOIST_BUILD_TIMEOUT=5m"`} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %s in\n%s", want, text)

@@ -48,6 +48,12 @@ func (s *Settings) said(ctx context.Context, since time.Time) error {
 	return errors.New(strings.TrimSpace(strings.ReplaceAll(string(text), " !    ", "")))
 }
 
+// MachineStops reports whether systemd shuts the machine down.
+func MachineStops(ctx context.Context) bool {
+	out, _ := exec.CommandContext(ctx, "systemctl", "is-system-running").Output()
+	return strings.TrimSpace(string(out)) == "stopping"
+}
+
 // NotifyStarted tells systemd, if that started this process, that it has started (sd_notify(3)).
 // Programs that we start shall not.
 func NotifyStarted() error {
@@ -74,6 +80,7 @@ func (s *Settings) unitText(binary string, args, environ []string) string {
 	for _, a := range append(slices.Clone(args), "--background") {
 		fmt.Fprintf(&b, " %s", quoteUnit(a))
 	}
+	fmt.Fprintf(&b, "\nExecStopPost=%s seed off --data %s", quoteUnit(binary), quoteUnit(s.DataDir))
 	b.WriteString("\nKillMode=process\nRestart=on-failure\nRestartSec=1\nTimeoutStartSec=600\nTimeoutStopSec=90\nLimitNOFILE=1048576\nTasksMax=infinity\n")
 	for _, kv := range environ {
 		if name, value, _ := strings.Cut(kv, "="); value != "" && IsSetting(name) {

@@ -97,7 +97,7 @@ order; hoist.example.toml describes them.`,
 
 	status := &cobra.Command{Use: "status", Short: "Show what runs, and what it waits for", Args: cobra.NoArgs, RunE: c.status}
 	status.Flags().BoolVar(&c.json, "json", false, "as JSON")
-	cmd.AddCommand(status,
+	cmd.AddCommand(status, c.offCommand(),
 		&cobra.Command{Use: "stop", Short: "Stop the platform; dynos go on", Args: cobra.NoArgs, RunE: c.stop},
 		&cobra.Command{Use: "env COMPONENT", Short: "Print the environment of a component, to run it alone",
 			Example: "$ env $(hoist seed env compile) hoist compile", Args: cobra.ExactArgs(1), RunE: c.env},
