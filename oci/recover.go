@@ -28,6 +28,9 @@ func (e *Engine) recover() error {
 		}
 		c, err := e.adopt(dir, r)
 		if errors.Is(err, fs.ErrNotExist) {
+			if st, err := readStat(r.Pid); err == nil && st.start == r.PidStart {
+				unix.Wait4(r.Pid, nil, unix.WNOHANG, nil) // if it became our child
+			}
 			continue
 		} else if err != nil {
 			return err
