@@ -94,6 +94,9 @@ func New(cfg Config) (_ *Engine, err error) {
 	if !isolated() {
 		return nil, errors.New("oci: call oci.Isolate at the beginning of main")
 	}
+	if err := checkKernel(); err != nil {
+		return nil, err
+	}
 	dir, err := filepath.Abs(cfg.Dir)
 	if err != nil || cfg.Dir == "" {
 		return nil, errors.New("oci: the engine needs a directory")

@@ -145,3 +145,11 @@ func TestAFileSystemThatCannotBeIdmappedIsKnown(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+func TestOldKernelsAreTold(t *testing.T) {
+	for release, ok := range map[string]bool{"4.19.0-27-amd64": false, "5.10.0-32-amd64": false, "5.12.0": true, "5.15.0-91-generic": true, "6.18.44": true, "odd": true} {
+		if err := newEnough(release); (err == nil) != ok {
+			t.Errorf("%s: %v", release, err)
+		}
+	}
+}

@@ -12,6 +12,7 @@ fi
 
 step "Looking at the machine"
 [ "$(uname -s)" = Linux ] || die "hoist runs on Linux."
+[ "$(printf '5.12\n%s\n' "$(uname -r)" | sort -V | head -n 1)" = 5.12 ] || die "hoist needs Linux 5.12 or newer; this is $(uname -r)."
 need $platform_needs
 done_step
 step "Getting Go"
