@@ -102,6 +102,7 @@ func TestSparesGoWithTheirEngine(t *testing.T) {
 		eventually(t, func() bool { return len(links(t, cfg.Name)) == 0 }, func() string { return fmt.Sprint(left) })
 	}
 	same(t, before)
+	adopt(t, cfg) // only one that is open takes away what it has in /run
 }
 
 func TestSparesOfAKilledEngineAreSweptUp(t *testing.T) {
