@@ -29,13 +29,7 @@ var thorough = flag.Bool("thorough", false, "have the platform's own source comp
 func TestSelfBootstrapIsTriedAgain(t *testing.T) {
 	w := newSelfWorld(t, 1, "HOIST_PROOF_LIMIT=10ms")
 	t.Cleanup(func() { forgetHost(w.SSH) })
-	source := w.systemApp(t, filepath.Join(w.Home, "source"))
-	if err := source.takeProgram(goodProgram(t, 0)); err != nil {
-		t.Fatal(err)
-	}
-	if _, _, err := source.edit(); err != nil {
-		t.Fatal(err)
-	}
+	source := w.compiledSource(t)
 	out, err := w.bootstrap(t, source.dir, "", nil)
 	if err == nil || !strings.Contains(out, "did not prove itself") {
 		t.Fatalf("it had no time, and ended with %v:\n%s", err, out)
@@ -190,6 +184,19 @@ func headings(out string) string {
 		}
 	}
 	return strings.Join(lines, "")
+}
+
+// compiledSource is a repository with a program of the platform's that is compiled already.
+func (w *selfWorld) compiledSource(t *testing.T) *faultApp {
+	t.Helper()
+	source := w.systemApp(t, filepath.Join(w.Home, "source"))
+	if err := source.takeProgram(goodProgram(t, 0)); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := source.edit(); err != nil {
+		t.Fatal(err)
+	}
+	return source
 }
 
 // sourceRepository has the platform's source as it is here, changes and all,

@@ -116,13 +116,7 @@ func (c *cuts) intoBootstrap() {
 	t := c.t
 	t.Helper()
 	t.Cleanup(func() { forgetHost(c.SSH) })
-	source := c.systemApp(t, filepath.Join(c.Home, "source"))
-	if err := source.takeProgram(goodProgram(t, 0)); err != nil {
-		t.Fatal(err)
-	}
-	if _, _, err := source.edit(); err != nil {
-		t.Fatal(err)
-	}
+	source := c.compiledSource(t)
 	for _, stage := range []string{"Stage 1: ", "Taking over", "Stage 2: ", "Stage 3: "} {
 		after, reached := c.moment(5*time.Second), false
 		end := c.setting(time.Second)

@@ -25,9 +25,15 @@ type cgroups struct {
 	swap   bool // whether memory and swap together can be limited
 }
 
-func newCgroups(name string) (*cgroups, error) {
+// cgroupsOf are those of an engine's containers, to look at.
+func cgroupsOf(name string) *cgroups {
 	c := &cgroups{root: "/sys/fs/cgroup", parent: "/hoist-" + name}
 	c.v2 = isCgroup2(c.root)
+	return c
+}
+
+func newCgroups(name string) (*cgroups, error) {
+	c := cgroupsOf(name)
 	if !c.v2 {
 		_, err := os.Stat(filepath.Join(c.root, "memory/memory.memsw.limit_in_bytes"))
 		c.swap = err == nil

@@ -33,9 +33,7 @@ func EndAll(ctx context.Context, engines []string, grace time.Duration) {
 // allPids are the processes in engines' control groups, however deep.
 func allPids(engines []string) (pids []int) {
 	for _, name := range engines {
-		c := &cgroups{root: "/sys/fs/cgroup", parent: "/hoist-" + name}
-		c.v2 = isCgroup2(c.root)
-		filepath.WalkDir(c.dir("pids", ""), func(path string, e fs.DirEntry, err error) error {
+		filepath.WalkDir(cgroupsOf(name).dir("pids", ""), func(path string, e fs.DirEntry, err error) error {
 			if err == nil && e.IsDir() {
 				pids = append(pids, readPids(filepath.Join(path, "cgroup.procs"))...)
 			}

@@ -17,6 +17,7 @@ import (
 	"runtime"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/hoist-sh/hoist"
 	"golang.org/x/sys/unix"
@@ -169,7 +170,8 @@ func newRuntime(name, root string) (*ociRuntime, error) {
 	}
 	// More at a time than there are processors only makes each slower.
 	slots := make(chan struct{}, max(4, 2*runtime.NumCPU()))
-	return &ociRuntime{name: name, path: path, root: root, slot: slots}, nil
+	later := time.AfterFunc(time.Second, func() { reapHelpers(name) })
+	return &ociRuntime{name: name, path: path, root: root, slot: slots, later: later}, nil
 }
 
 // open takes the lock and mounts the engine's tmpfs. Its path is short and open to

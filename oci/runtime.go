@@ -21,6 +21,8 @@ type ociRuntime struct {
 	path string
 	root string // its own state; must survive us
 	slot chan struct{}
+
+	later *time.Timer // reaps helpers
 }
 
 // startLimit is how long a runtime may take to make a container, on a busy machine.
@@ -61,7 +63,7 @@ func (r *ociRuntime) start(ctx context.Context, id, bundle, console string, std 
 		<-r.slot
 		reapHelpers(r.name)
 		// One may end after the runtime has, and the kernel's list of children lacks some while others come and go.
-		time.AfterFunc(time.Second, func() { reapHelpers(r.name) })
+		r.later.Reset(time.Second)
 		if ctx.Err() != nil {
 			reapStray(pidFile)
 			return 0, ctx.Err()

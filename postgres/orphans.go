@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -17,14 +18,9 @@ import (
 // killed; and while one is there the server does not start ("pre-existing shared memory block
 // is still in use").
 func (s *Server) endOrphans() {
-	text, _ := os.ReadFile(filepath.Join(s.dataDir(), "postmaster.pid"))
-	first, _, _ := strings.Cut(string(text), "\n")
-	main, _ := strconv.Atoi(strings.TrimPrefix(first, "-")) // - of one in single-user mode
-	pids := s.processes()
-	for _, pid := range pids {
-		if pid == main {
-			return // it lives, if on another port: the new one says so
-		}
+	main, pids := s.recorded(), s.processes()
+	if slices.Contains(pids, max(main, -main)) {
+		return // it lives, if on another port: the new one says so
 	}
 	for _, pid := range pids {
 		fd, err := unix.PidfdOpen(pid, 0)

@@ -225,16 +225,20 @@ func (s *Server) launch(cmd *exec.Cmd) error {
 // Running reports whether a server of this data directory and port runs already.
 func (s *Server) Running() bool { return s.running() != 0 }
 
+// recorded is the process that postmaster.pid names, negative if it is one in single-user mode; 0 if there
+// is none.
+func (s *Server) recorded() int {
+	text, _ := os.ReadFile(filepath.Join(s.dataDir(), "postmaster.pid"))
+	first, _, _ := strings.Cut(string(text), "\n")
+	pid, _ := strconv.Atoi(first)
+	return pid
+}
+
 // running is the process of a server of this data directory that runs already; 0 if
 // there is none. The file postmaster.pid alone may be of before a power cut.
 func (s *Server) running() int {
-	text, err := os.ReadFile(filepath.Join(s.dataDir(), "postmaster.pid"))
-	if err != nil {
-		return 0
-	}
-	first, _, _ := strings.Cut(string(text), "\n")
-	pid, err := strconv.Atoi(first)
-	if err != nil || pid <= 1 {
+	pid := s.recorded()
+	if pid <= 1 {
 		return 0
 	}
 	args, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))

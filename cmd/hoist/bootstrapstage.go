@@ -23,8 +23,8 @@ import (
 // result runs.
 func (c *bootstrapCommand) stage(n int) (string, error) {
 	if n == 1 && len(c.stages) == 1 { // it was compiled; whether it works is known when it has taken over
-		if r, err := c.release(strconv.Itoa(c.stages[0].Release)); err == nil && r.Status == hoist.ReleaseFailed {
-			fmt.Fprintf(c.out, "       v%d did not prove itself; trying again\n", r.Version)
+		if v := c.stages[0].Release; c.failed(strconv.Itoa(v)) {
+			fmt.Fprintf(c.out, "       v%d did not prove itself; trying again\n", v)
 			c.stages = nil
 		}
 	}
@@ -56,12 +56,8 @@ func (c *bootstrapCommand) stage(n int) (string, error) {
 		begun = build.Created
 		fmt.Fprintln(c.out, "       going on with the build that is under way")
 		build, err = c.follow(build)
-	case n > 1 || !ours || build.Status != "succeeded":
+	case n > 1 || !ours || build.Status != "succeeded" || c.failed(build.Release.ID):
 		build, err = c.rebuild()
-	default:
-		if r, e := c.release(build.Release.ID); e == nil && r.Status == hoist.ReleaseFailed {
-			build, err = c.rebuild()
-		}
 	}
 	if err != nil {
 		return "", err
@@ -122,6 +118,12 @@ type builtRelease struct {
 
 func (c *bootstrapCommand) release(id string) (r builtRelease, err error) {
 	return r, c.api(http.MethodGet, "/apps/hoist/releases/"+id, nil, &r)
+}
+
+// failed reports whether a release, by its ID or version, is known not to work.
+func (c *bootstrapCommand) failed(release string) bool {
+	r, err := c.release(release)
+	return err == nil && r.Status == hoist.ReleaseFailed
 }
 
 // currentRelease is the ID of the one that shall run.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"os/exec"
 	"os/user"
 	"path/filepath"
 	"slices"
@@ -62,16 +63,16 @@ func (p *person) become(u *user.User) error {
 	return err
 }
 
-// environ is their environment.
-func (p *person) environ() []string {
-	env := os.Environ()
+// runs makes a program one of theirs, in their environment.
+func (p *person) runs(cmd *exec.Cmd) {
 	if p.cred == nil {
-		return env
+		return
 	}
-	env = slices.DeleteFunc(env, func(kv string) bool {
+	env := slices.DeleteFunc(os.Environ(), func(kv string) bool {
 		return slices.ContainsFunc([]string{"HOME=", "USER=", "LOGNAME=", "MAIL="}, func(name string) bool { return strings.HasPrefix(kv, name) })
 	})
-	return append(env, "HOME="+p.home, "USER="+p.name, "LOGNAME="+p.name)
+	cmd.Env = append(env, "HOME="+p.home, "USER="+p.name, "LOGNAME="+p.name)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: p.cred}
 }
 
 // own gives them what we made in a directory, or a file.

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"strings"
 	"time"
 
 	"github.com/hoist-sh/hoist/oci"
@@ -26,11 +25,7 @@ func (c *seedCommand) offCommand() *cobra.Command {
 			}
 			var engines []string
 			for _, environ := range settings.EngineEnviron() {
-				for _, kv := range environ {
-					if name, ok := strings.CutPrefix(kv, "HOIST_ENGINE="); ok {
-						engines = append(engines, name)
-					}
-				}
+				engines = append(engines, (&ground{environ: environ}).env("HOIST_ENGINE"))
 			}
 			oci.EndAll(cmd.Context(), engines, offGrace)
 			return nil

@@ -15,7 +15,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/hoist-sh/hoist"
@@ -97,7 +96,7 @@ func (c *upCommand) hoist(args ...string) (string, error) { return c.exec(c.self
 // exec runs a program as the person.
 func (c *upCommand) exec(name string, args ...string) (string, error) {
 	cmd := exec.CommandContext(c.ctx, name, args...)
-	cmd.Env, cmd.SysProcAttr = c.person.environ(), &syscall.SysProcAttr{Credential: c.person.cred}
+	c.person.runs(cmd)
 	return output(cmd)
 }
 
@@ -133,7 +132,7 @@ func output(cmd *exec.Cmd) (string, error) {
 func (c *upCommand) show(dir, name string, args ...string) error {
 	cmd := exec.CommandContext(c.ctx, name, args...)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, c.out, c.out
-	cmd.Env, cmd.SysProcAttr = c.person.environ(), &syscall.SysProcAttr{Credential: c.person.cred}
+	c.person.runs(cmd)
 	cmd.Cancel, cmd.WaitDelay = func() error { return cmd.Process.Signal(os.Interrupt) }, 5*time.Second // git ends its ssh then
 	return cmd.Run()
 }
@@ -194,6 +193,9 @@ func (c *upCommand) configDir() (string, error) {
 		}
 	}
 	dir = filepath.Join(dir, "hoist")
+	if _, err := os.Stat(dir); err == nil {
+		return dir, nil
+	}
 	_, err := c.exec("mkdir", "-p", "-m", "700", dir)
 	return dir, err
 }
