@@ -434,6 +434,26 @@ func TestCompletionNamesNoFilesWhereNoneAreMeant(t *testing.T) {
 	}
 }
 
+// As paths they would name something else: the app itself, or all its dynos.
+func TestWhatIsNoNameIsNotSent(t *testing.T) {
+	s := newShell(t, nil)
+	for _, line := range []string{"ps:restart ..", "ps:restart .", "access:remove ..", "domains:remove ..", "domains:remove .", "info -a ..", "info -a ."} {
+		words := strings.Fields(line)
+		if !strings.Contains(line, "-a") {
+			words = append(words, "-a", "demo")
+		}
+		if code, _, errs := s.run(words...); code != 2 || !strings.Contains(errs, "not a name") {
+			t.Errorf("%s: %d %q", line, code, errs)
+		}
+	}
+	if code, _, errs := s.run("domains:remove", "", "-a", "demo"); code != 2 {
+		t.Errorf("%d %q", code, errs)
+	}
+	if len(s.requests) > 0 {
+		t.Errorf("sent: %q", s.requests)
+	}
+}
+
 func TestGitGetsTheLoginForItsPlatformOnly(t *testing.T) {
 	creds := credentials{Platforms: map[string]platform{
 		"https://api.paas.example": {Token: "one"}, "http://api.localhost:8080": {Token: "two"},
@@ -444,6 +464,7 @@ func TestGitGetsTheLoginForItsPlatformOnly(t *testing.T) {
 		"protocol=http\nhost=git.paas.example\n":           "", // would go over the wire unencrypted
 		"protocol=https\nhost=github.com\n":                "",
 		"protocol=https\nhost=xgit.paas.example\n":         "",
+		"protocol=http\nhost=git.localhost:18080\n":        "", // another platform
 		"": "",
 	} {
 		if got := gitToken(creds, strings.NewReader(question)); got != want {

@@ -113,7 +113,7 @@ func list[T any](ctx context.Context, c *client, path, order string, limit int) 
 	if limit > 0 {
 		next = fmt.Sprintf("%s,max=%d", order, min(limit, 1000))
 	}
-	var all []item[T]
+	all := []item[T]{} // "[]" and not "null" as JSON
 	for {
 		res, err := c.send(ctx, http.MethodGet, path, nil, next)
 		if err != nil {
@@ -153,6 +153,10 @@ func (c *client) send(ctx context.Context, method, path string, body any, rng st
 	u, err := c.base.Parse(path)
 	if err != nil {
 		return nil, err
+	}
+	// A name such as ".." or "" would make it the path of something else.
+	if plain, _, _ := strings.Cut(path, "?"); u.EscapedPath() != plain || strings.Contains(plain, "//") || strings.HasSuffix(plain, "/") {
+		return nil, usagef("%s: one of these is not a name.", plain)
 	}
 	var payload io.Reader
 	if body != nil {

@@ -53,21 +53,21 @@ func gitToken(creds credentials, question io.Reader) string {
 	}
 	for api, p := range creds.Platforms {
 		u, err := url.Parse(api)
-		if err == nil && asked.Scheme == u.Scheme && asked.Hostname() == gitHost(u) {
+		if err == nil && asked.Scheme == u.Scheme && asked.Host == gitHost(u) {
 			return p.Token
 		}
 	}
 	return ""
 }
 
-// gitHost is where a platform's git front door is, given its API.
-func gitHost(api *url.URL) string { return "git." + strings.TrimPrefix(api.Hostname(), "api.") }
+// gitHost is where a platform's git front door is, with its port, given its API.
+func gitHost(api *url.URL) string { return "git." + strings.TrimPrefix(api.Host, "api.") }
 
 // trustGit lets git in this repository use the login and the platform's
 // certificate authority for a remote's host.
 func (t *target) trustGit(ctx context.Context, address string) error {
 	u, err := url.Parse(address)
-	if err != nil || u.Hostname() != gitHost(t.api.base) || (u.Scheme != "http" && u.Scheme != "https") {
+	if err != nil || u.Host != gitHost(t.api.base) || (u.Scheme != "http" && u.Scheme != "https") {
 		return nil // SSH, or reached by another name: git's own ways are as good
 	}
 	self, err := os.Executable()
@@ -82,7 +82,7 @@ func (t *target) trustGit(ctx context.Context, address string) error {
 	if err != nil || p.CA == "" {
 		return err
 	}
-	file := filepath.Join(filepath.Dir(t.credentialsFile()), "ca", u.Hostname()+".pem")
+	file := filepath.Join(filepath.Dir(t.credentialsFile()), "ca", strings.ReplaceAll(u.Host, ":", "-")+".pem")
 	err = errors.Join(os.MkdirAll(filepath.Dir(file), 0o700), os.WriteFile(file, []byte(p.CA), 0o600))
 	if err != nil {
 		return err

@@ -27,12 +27,12 @@ func (c *CLI) login() *cobra.Command {
 		Long: `Log in with email and password, or with a token, and remember it. HOST is the
 platform's domain, or the URL of its API. $HOIST_HOST and $HOIST_API_KEY go
 before what is remembered.`,
-		Example: "$ hoist login paas.example --ca ca.pem\n$ hoist login paas.example --token $TOKEN",
+		Example: "$ hoist login paas.example --ca ca.pem\n$ hoist login paas.example --token - <token",
 		Args:    args(cobra.MaximumNArgs(1)), RunE: l.run,
 	}
 	cmd.Flags().StringVar(&l.host, "host", "", "the same as HOST")
 	cmd.Flags().StringVarP(&l.email, "email", "e", "", "email address")
-	cmd.Flags().StringVar(&l.token, "token", "", "an API token, instead of email and password")
+	cmd.Flags().StringVar(&l.token, "token", "", "an API token, instead of email and password; - reads it")
 	cmd.Flags().StringVar(&l.ca, "ca", "", "file with the platform's CA certificate (PEM), if it is its own")
 	return cmd
 }
@@ -65,6 +65,12 @@ func (l *loginCommand) run(cmd *cobra.Command, args []string) error {
 			return err
 		}
 		p.CA = string(pem)
+	}
+	if l.token == "-" { // others can read a program's arguments
+		line, err := l.askSecret(cmd.Context(), "Token: ", bufio.NewReader(l.In))
+		if l.token = strings.TrimSpace(line); l.token == "" {
+			return fmt.Errorf("No token given (%w).", errOr(err, io.EOF))
+		}
 	}
 	api, err := newClient(base, l.token, p.CA)
 	if err != nil {

@@ -6,4 +6,4 @@ if [ "$1" = bin/hoist ] && [ ! -x bin/hoist ]; then
     shift
     set -- hoist "$@"
 fi
-as_root env ${HOIST_DATA:+"HOIST_DATA=$HOIST_DATA"} "$@"
+as_root "$@"

@@ -14,12 +14,16 @@ step() { printf -- '-----> %s\n' "$1"; step_began=$(date +%s); }
 done_step() { printf '       %s (%ds)\n' "${1:-done}" $(($(date +%s) - step_began)); }
 die() { printf ' !    %s\n' "$@" >&2; exit 1; }
 
-# as_root CMD… runs a command as root.
+# settings names the settings that are in the environment, with commas between them.
+settings() { env | sed -n 's/^\(HOIST_[A-Za-z0-9_]*\|DATABASE_URL\|NATS_URL\|BLOB_URL\|PREFIX\)=.*/\1/p' | paste -sd, -; }
+
+# as_root CMD… runs a command as root, with the settings.
 as_root() {
     if [ "$(id -u)" = 0 ]; then
         "$@"
     elif command -v sudo >/dev/null; then
-        sudo "$@"
+        kept=$(settings)
+        sudo ${kept:+"--preserve-env=$kept"} "$@"
     else
         die "This needs root: run it as root, or install sudo."
     fi

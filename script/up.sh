@@ -6,8 +6,7 @@ cd "$(dirname "$0")/.."
 # After `sudo make up` the login, the key and the sample app belong to whoever
 # typed it: go on as that person, who is asked for no password again.
 if [ "$(id -u)" = 0 ] && [ "${SUDO_USER:-root}" != root ] && sudo -Hu "$SUDO_USER" sudo -n true 2>/dev/null; then
-    settings=$(env | sed -n 's/^\(HOIST_[A-Za-z0-9_]*\|DATABASE_URL\|NATS_URL\|BLOB_URL\|PREFIX\)=.*/\1/p' | paste -sd, -)
-    exec sudo -Hu "$SUDO_USER" --preserve-env="$settings" script/up.sh
+    exec sudo -Hu "$SUDO_USER" --preserve-env="$(settings)" script/up.sh
 fi
 
 step "Looking at the machine"

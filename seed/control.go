@@ -29,6 +29,7 @@ type Status struct {
 	WaitsFor []string          `json:"waits_for"`
 	Public   hoist.Public      `json:"public"`
 	Ports    map[string]string `json:"ports"`
+	Local    string            `json:"local"` // where the machine itself reaches them
 	Tasks    []TaskStatus      `json:"tasks"`
 	// Dynos that have not ended, by state; nil if the database does not answer.
 	Dynos map[string]int `json:"dynos"`
@@ -56,7 +57,7 @@ func (s *Seed) status(ctx context.Context) Status {
 	defer cancel()
 	running := s.ctx.Err() == nil
 	st := Status{Stopping: !running, PID: os.Getpid(), Version: s.cfg.Version, Dir: s.cfg.DataDir, Since: s.started, WaitsFor: []string{},
-		Public: s.cfg.Public(), Ports: map[string]string{}}
+		Public: s.cfg.Public(), Ports: map[string]string{}, Local: s.cfg.Local()}
 	for _, p := range s.cfg.ports() {
 		st.Ports[p.socket] = s.cfg.listenAddr(p.port)
 	}

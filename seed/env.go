@@ -124,7 +124,18 @@ func Saved(dir string) (Settings, error) {
 	case err != nil:
 		return s, err
 	}
-	return s, json.Unmarshal(text, &s)
+	err = json.Unmarshal(text, &s)
+	s.DataDir = dir // it may have been moved, or copied, since
+	return s, err
+}
+
+// givenBefore is what the last seed on a data directory was given by flags and in its environment.
+func givenBefore(dir string) []string {
+	s, err := Saved(dir) // who may not read it cannot start the seed either
+	if err != nil {
+		return nil
+	}
+	return s.Given
 }
 
 func flagOf(setting string) string { return strings.ReplaceAll(setting, "_", "-") }

@@ -85,15 +85,15 @@ func (s *Settings) saveKept(name string, content []byte) error {
 }
 
 // restored reads the settings of a platform that was restored in a data
-// directory over the defaults; ok is false if none was.
-func restored(dir string) (s Settings, ok bool, err error) {
+// directory, if one was, over the defaults.
+func restored(dir string) (s Settings, err error) {
 	s = Defaults()
 	text, err := os.ReadFile((&Settings{DataDir: dir}).file(restoredName))
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
-		return s, false, nil // who may not read it cannot start the seed either
+		return s, nil // who may not read it cannot start the seed either
 	}
 	if err != nil {
-		return s, false, err
+		return s, err
 	}
 	kept := keptSettings{Domain: s.Domain, BuildEnv: s.BuildEnv, Tuning: s.Tuning}
 	meta, err := toml.Decode(string(text), &kept)
@@ -101,12 +101,12 @@ func restored(dir string) (s Settings, ok bool, err error) {
 		err = fmt.Errorf("there is no setting %q", meta.Undecoded()[0])
 	}
 	if err != nil {
-		return s, false, fmt.Errorf("%s in %s: %w", restoredName, dir, err)
+		return s, fmt.Errorf("%s in %s: %w", restoredName, dir, err)
 	}
 	s.Domain, s.Secure, s.BuildEnv, s.Tuning = kept.Domain, kept.Secure, kept.BuildEnv, kept.Tuning
 	if kept.TLSCert != "" {
 		at := Settings{DataDir: dir}
 		s.TLSCert, s.TLSKey = at.file(kept.TLSCert), at.file(kept.TLSKey)
 	}
-	return s, true, nil
+	return s, nil
 }

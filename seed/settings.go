@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"net"
 	"net/netip"
 	"os"
@@ -48,6 +49,9 @@ type Settings struct {
 	Components     []string          `toml:"components"`
 	BuildEnv       map[string]string `toml:"build_env"`
 	Tuning         map[string]string `toml:"tuning"`
+	// Given are those that came from flags and the environment, as NAME=value. The next seed on the data
+	// directory gets them, too, unless it is given others.
+	Given []string `toml:"-"`
 }
 
 // Defaults are the settings of a seed nobody said anything to.
@@ -142,27 +146,30 @@ func (s *Settings) setComponents(v string) error {
 // Load reads the settings: flags are those given, by name; without are
 // components to leave out. path is a file that must exist, or "" for
 // DefaultConfig if it does. A platform that was restored in the data directory
-// has its own defaults.
+// has its own defaults, and one that ran there was given some; an empty variable takes that back.
 func Load(path string, environ []string, flags map[string]string, without []string) (Settings, error) {
 	s, err := load(Defaults(), path, environ, flags, without)
 	if err != nil {
 		return s, err
 	}
-	own, ok, err := restored(s.DataDir)
-	if err != nil || !ok {
+	own, err := restored(s.DataDir)
+	if err != nil {
 		return s, err
 	}
-	return load(own, path, environ, flags, without)
+	return load(own, path, append(givenBefore(s.DataDir), environ...), flags, without)
 }
 
 func load(s Settings, path string, environ []string, flags map[string]string, without []string) (Settings, error) {
 	if err := s.readFile(path); err != nil {
 		return s, err
 	}
-	env := map[string]string{}
+	env, given := map[string]string{}, map[string]string{}
 	for _, kv := range environ {
 		name, value, _ := strings.Cut(kv, "=")
 		env[name] = value
+		if IsSetting(name) {
+			given[name] = value
+		}
 		if rest, ok := strings.CutPrefix(name, buildEnvPrefix); ok && rest != "" {
 			s.BuildEnv[rest] = value
 		}
@@ -180,6 +187,14 @@ func load(s Settings, path string, environ []string, flags map[string]string, wi
 			if err := o.Set(v); err != nil {
 				return s, fmt.Errorf("--%s: %w", o.Flag, err)
 			}
+			given[o.Env] = v
+		}
+	}
+	delete(given, "HOIST_DATA")
+	s.Given = nil
+	for _, name := range slices.Sorted(maps.Keys(given)) {
+		if given[name] != "" {
+			s.Given = append(s.Given, name+"="+given[name])
 		}
 	}
 	for _, c := range without {
@@ -310,6 +325,14 @@ func (s *Settings) workerNetwork(slot int) (netip.Prefix, error) {
 	}
 	at := binary.BigEndian.Uint32(whole.Addr().AsSlice()) | uint32(workers+slot-1)<<(32-whole.Bits()-4)
 	return netip.PrefixFrom(netip.AddrFrom4([4]byte(binary.BigEndian.AppendUint32(nil, at))), whole.Bits()+4), nil
+}
+
+// Local is the address at which the machine itself reaches its public ports.
+func (s *Settings) Local() string {
+	if ip := net.ParseIP(s.Listen); ip == nil || ip.IsUnspecified() {
+		return "127.0.0.1"
+	}
+	return s.Listen
 }
 
 // gateway is the host's own address, as the dynos see it.

@@ -1,9 +1,11 @@
 package seed_test
 
 import (
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -16,7 +18,7 @@ func TestFlagsGoBeforeEnvironmentBeforeFile(t *testing.T) {
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s, err := seed.Load(file, []string{"HOIST_HTTPS_PORT=20", "HOIST_SSH_PORT=30", "HOIST_BUILD_ENV_GOPROXY=env", "HOIST_STOP_GRACE=5s"},
+	s, err := seed.Load(file, []string{"HOIST_DATA=" + t.TempDir(), "HOIST_HTTPS_PORT=20", "HOIST_SSH_PORT=30", "HOIST_BUILD_ENV_GOPROXY=env", "HOIST_STOP_GRACE=5s"},
 		map[string]string{"ssh-port": "300"}, []string{"compile"})
 	if err != nil {
 		t.Fatal(err)
@@ -25,6 +27,38 @@ func TestFlagsGoBeforeEnvironmentBeforeFile(t *testing.T) {
 		s.BuildEnv["GOPROXY"] != "env" || s.Tuning["HOIST_STOP_GRACE"] != "5s" || s.Listen != "" ||
 		strings.Join(s.Components, ",") != "git,api,runtime,router,logs" {
 		t.Errorf("%+v", s)
+	}
+}
+
+// A person who restarts a seed need not remember with which flags it was started.
+func TestWhatASeedWasGivenIsGivenToTheNext(t *testing.T) {
+	dir := t.TempDir()
+	first, err := seed.Load("", []string{"HOIST_DATA=" + dir, "HOIST_HTTP_PORT=81", "HOIST_BUILD_ENV_GOPROXY=env", "LANG=C"},
+		map[string]string{"domain": "paas.example", "ssh-port": "23"}, []string{"compile"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	first.DataDir = "/moved/since"
+	text, err := json.Marshal(first)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "settings.json"), text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s, err := seed.Load("", []string{"HOIST_SSH_PORT=24", "HOIST_DOMAIN="}, map[string]string{"data": dir}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.DataDir != dir || s.HTTPPort != 81 || s.SSHPort != 24 || s.Domain != "localhost" || s.BuildEnv["GOPROXY"] != "env" || len(s.Components) != 6 {
+		t.Errorf("%+v", s)
+	}
+	want := []string{"HOIST_BUILD_ENV_GOPROXY=env", "HOIST_HTTP_PORT=81", "HOIST_SSH_PORT=24"}
+	if !slices.Equal(s.Given, want) {
+		t.Errorf("given %q", s.Given)
+	}
+	if saved, err := seed.Saved(dir); err != nil || saved.DataDir != dir || saved.SSHPort != 23 {
+		t.Errorf("%+v, %v", saved, err)
 	}
 }
 
@@ -40,7 +74,7 @@ func TestWrongSettingsAreNamed(t *testing.T) {
 		"HOIST_COMPONENTS=api,mail": "mail",
 		"HOIST_TLS_CERT=a.pem":      "tls_key",
 	} {
-		if _, err := seed.Load("", []string{env}, nil, nil); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := seed.Load("", []string{"HOIST_DATA=" + t.TempDir(), env}, nil, nil); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", env, err)
 		}
 	}

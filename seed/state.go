@@ -102,11 +102,11 @@ func writeFile(path string, content []byte, mode os.FileMode) error {
 	if err := os.Rename(tmp.Name(), path); err != nil {
 		return err
 	}
-	return syncDir(filepath.Dir(path))
+	return SyncDir(filepath.Dir(path))
 }
 
-// syncDir makes what was renamed in a directory outlive a power cut.
-func syncDir(path string) error {
+// SyncDir makes what was renamed in a directory outlive a power cut.
+func SyncDir(path string) error {
 	dir, err := os.Open(path)
 	if err != nil {
 		return err

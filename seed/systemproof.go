@@ -79,11 +79,7 @@ func (y *system) proveWith() error {
 		return err
 	}
 	cfg := &y.seed.cfg
-	host := cfg.Listen
-	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
-		host = "127.0.0.1"
-	}
-	y.prover = proof.New(proof.Config{DB: y.seed.api, Bus: y.bus, Blobs: blobs, Public: cfg.Public(), Host: host,
+	y.prover = proof.New(proof.Config{DB: y.seed.api, Bus: y.bus, Blobs: blobs, Public: cfg.Public(), Host: cfg.Local(),
 		Stack: cfg.Stack, Region: cfg.Region, Dir: cfg.file("proof"), Log: y.log})
 	return nil
 }

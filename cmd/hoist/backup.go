@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"maps"
 	"os"
+	"path/filepath"
 	"slices"
 	"time"
 
@@ -88,7 +89,7 @@ func (c *backupCommand) run(cmd *cobra.Command, args []string) error {
 	if err != nil {
 		return err
 	}
-	if c.newKey {
+	if c.newKey && c.file != "" {
 		if err := c.makeKey(cmd.ErrOrStderr()); err != nil {
 			return err
 		}
@@ -126,6 +127,9 @@ func (c *backupCommand) run(cmd *cobra.Command, args []string) error {
 
 // makeKey makes the key's file, unless it is there.
 func (c *backupCommand) makeKey(errs io.Writer) error {
+	if c.file == "-" {
+		return errors.New("--new-key makes a file: name it with --key-file.")
+	}
 	text, err := backup.NewKey(time.Now())
 	if err != nil {
 		return err
@@ -138,7 +142,7 @@ func (c *backupCommand) makeKey(errs io.Writer) error {
 		return fmt.Errorf("--new-key: %w", err)
 	}
 	_, err = f.Write(text)
-	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
+	if err := errors.Join(err, f.Sync(), f.Close(), seed.SyncDir(filepath.Dir(c.file))); err != nil {
 		return err
 	}
 	fmt.Fprintf(errs, "Made the key %s. Keep a copy away from this machine: nobody can open the backup without it.\n", c.file)

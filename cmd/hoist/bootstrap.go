@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -128,17 +129,36 @@ func (c *bootstrapCommand) system() (string, error) {
 
 // upgrade pushes what has changed since the platform runs on itself.
 func (c *bootstrapCommand) upgrade() (string, error) {
-	build, err := c.newestBuild()
+	commit := "commit " + c.commit[:12]
+	if runs, err := c.runs(); runs || err != nil {
+		return commit + " runs already", err
+	}
+	if err := c.show(c.work(), "git", "push", "hoist", "HEAD:main"); err != nil {
+		return "", err
+	}
+	if runs, err := c.runs(); err != nil {
+		return "", err
+	} else if runs {
+		return commit + " runs", c.settle("", true)
+	}
+	// It was pushed before, but failed or was rolled back: git has nothing to push.
+	build, err := c.rebuild()
 	if err != nil {
 		return "", err
 	}
-	if build.Source.Version == c.commit && build.Status == "succeeded" {
-		return "commit " + c.commit[:12] + " runs already", nil
+	return commit + " runs", c.settle(build.Release.ID, true)
+}
+
+// runs reports whether what shall run was built from our commit.
+func (c *bootstrapCommand) runs() (bool, error) {
+	builds, err := c.builds()
+	if err != nil {
+		return false, err
 	}
-	if err := c.show(c.work(), "git", "push", hoist.SystemApp, "HEAD:main"); err != nil {
-		return "", err
-	}
-	return "commit " + c.commit[:12] + " runs", c.settle("", true)
+	current, err := c.currentRelease()
+	return slices.ContainsFunc(builds, func(b builtStage) bool {
+		return b.Source.Version == c.commit && b.Slug.ID != "" && b.Slug.ID == current.Slug.ID
+	}), err
 }
 
 // smoke has every part of the platform do a task.

@@ -41,7 +41,7 @@ func (c *bootstrapCommand) request(method, url string, body io.Reader, out any) 
 		req.Header.Set("Accept", "application/vnd.heroku+json; version=3")
 		req.Header.Set("Content-Type", "application/json")
 	}
-	resp, err := localClient(c.public).Do(req)
+	resp, err := c.client().Do(req)
 	if err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 )
 
 // checkOut makes the working copy, or brings it up to date. What a person committed
@@ -21,14 +22,13 @@ func (c *bootstrapCommand) checkOut() error {
 	case there && !isRepository:
 	case there:
 		if _, err := c.exec("git", "-C", work, "pull", "-q", "--ff-only", source, "HEAD"); err != nil {
-			fmt.Fprintf(c.out, "       %s has commits of its own; they stay, and nothing is taken from %s\n", work, source)
+			fmt.Fprintf(c.out, "       %s stays as it is, and nothing is taken from %s: %s\n", work, source, strings.ReplaceAll(err.Error(), "\n", "\n       "))
 		}
 	case isRepository:
 		_, err = c.exec("git", "clone", "-q", source, work)
 	default:
-		if _, err = c.exec("cp", "-a", source, work); err == nil {
-			_, err = c.exec("sh", "-c", `cd "$0" && git init -q -b main && git add . && git -c user.name=hoist -c user.email=hoist@localhost commit -q -m "hoist"`, work)
-		}
+		_, err = c.exec("sh", "-ec", `rm -rf "$1.new"; cp -a "$0" "$1.new"; cd "$1.new"; git init -q -b main; git add .
+			git -c user.name=hoist -c user.email=hoist@localhost commit -q -m hoist; mv "$1.new" "$1"`, source, work)
 	}
 	if there {
 		return nil

@@ -112,8 +112,11 @@ func (c *bootstrapCommand) takeOver() (string, error) {
 }
 
 type builtRelease struct {
-	Version int    `json:"version"`
-	Status  string `json:"status"`
+	ID      string              `json:"id"`
+	Version int                 `json:"version"`
+	Status  string              `json:"status"`
+	Current bool                `json:"current"`
+	Slug    struct{ ID string } `json:"slug"`
 }
 
 func (c *bootstrapCommand) release(id string) (r builtRelease, err error) {
@@ -126,30 +129,26 @@ func (c *bootstrapCommand) failed(release string) bool {
 	return err == nil && r.Status == hoist.ReleaseFailed
 }
 
-// currentRelease is the ID of the one that shall run.
-func (c *bootstrapCommand) currentRelease() (string, error) {
-	var list []struct {
-		ID      string `json:"id"`
-		Current bool   `json:"current"`
-	}
+// currentRelease is the one that shall run.
+func (c *bootstrapCommand) currentRelease() (current builtRelease, err error) {
+	var list []builtRelease
 	if err := c.api(http.MethodGet, "/apps/hoist/releases", nil, &list); err != nil {
-		return "", err
+		return current, err
 	}
-	for _, r := range list {
-		if r.Current {
-			return r.ID, nil
-		}
+	i := slices.IndexFunc(list, func(r builtRelease) bool { return r.Current })
+	if i < 0 {
+		return current, errors.New("the app has no current release")
 	}
-	return "", errors.New("the app has no current release")
+	return list[i], nil
 }
 
-// away is how long the seed may not answer while it is replaced.
+// away is how long the seed may not answer while it is replaced, or all be at rest without dynos.
 const away = 30 * time.Second
 
 // settle waits until a release (or any, if that is empty) is what runs, in dynos if there
 // shall be any.
 func (c *bootstrapCommand) settle(release string, dynos bool) error {
-	said, answered := "", time.Now()
+	said, answered, moved := "", time.Now(), time.Now()
 	for ; ; c.pause() {
 		if c.ctx.Err() != nil {
 			return c.ctx.Err()
@@ -170,7 +169,15 @@ func (c *bootstrapCommand) settle(release string, dynos bool) error {
 			said = what
 			fmt.Fprintf(c.out, "       waiting for %s\n", what)
 		}
-		if y == nil || !y.Settled || !st.Ready || dynos && !allOutside(st) {
+		if y == nil || !y.Settled || !st.Ready {
+			moved = time.Now()
+			continue
+		}
+		if inside := insideOf(st); dynos && len(inside) > 0 {
+			if time.Since(moved) > away {
+				return fmt.Errorf("no dyno does the work of %s; `hoist seed status` shows what does, `hoist seed rescue COMPONENT --back` ends a rescue, `hoist ps:scale -a %s` makes dynos",
+					strings.Join(inside, ", "), hoist.SystemApp)
+			}
 			continue
 		}
 		if release == "" {
@@ -190,14 +197,14 @@ func (c *bootstrapCommand) settle(release string, dynos bool) error {
 	}
 }
 
-// allOutside reports whether every component's work is done by dynos.
-func allOutside(st seed.Status) bool {
+// insideOf lists the components whose work no dyno does.
+func insideOf(st seed.Status) (list []string) {
 	for _, t := range st.Tasks {
 		if slices.Contains(hoist.Components, t.Name) && len(t.By) == 0 {
-			return false
+			list = append(list, t.Name)
 		}
 	}
-	return true
+	return list
 }
 
 func (c *bootstrapCommand) pause() {
@@ -234,11 +241,11 @@ func (c *bootstrapCommand) compare() (string, error) {
 		if _, err := c.hoist("config:unset", "GOFLAGS", "-a", c.app); err != nil {
 			return "", err
 		}
-		id, err := c.currentRelease()
+		current, err := c.currentRelease()
 		if err != nil {
 			return "", err
 		}
-		if err := c.settle(id, true); err != nil {
+		if err := c.settle(current.ID, true); err != nil {
 			return "", err
 		}
 	}
@@ -289,9 +296,12 @@ type builtStage struct {
 	Created time.Time           `json:"created_at"`
 }
 
+func (c *bootstrapCommand) builds() (list []builtStage, err error) {
+	return list, c.api(http.MethodGet, "/apps/hoist/builds", nil, &list)
+}
+
 func (c *bootstrapCommand) newestBuild() (newest builtStage, err error) {
-	var list []builtStage
-	err = c.api(http.MethodGet, "/apps/hoist/builds", nil, &list)
+	list, err := c.builds()
 	for _, b := range list {
 		if b.Created.After(newest.Created) {
 			newest = b

@@ -6,14 +6,12 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"strings"
 	"time"
 
 	"github.com/hoist-sh/hoist/backup"
 	"github.com/hoist-sh/hoist/postgres"
 	"github.com/hoist-sh/hoist/seed"
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 )
 
 type restoreCommand struct {
@@ -40,10 +38,6 @@ all of the backup is as it was written.`,
 }
 
 func (c *restoreCommand) run(cmd *cobra.Command, args []string) error {
-	settings, err := c.wanted()
-	if err != nil {
-		return err
-	}
 	place, err := backup.ParsePlace(args[0], os.Getenv)
 	if err != nil {
 		return err
@@ -75,6 +69,10 @@ func (c *restoreCommand) run(cmd *cobra.Command, args []string) error {
 			return err
 		}
 		return errors.Join(c.say(cmd.OutOrStdout(), "The backup is whole. It holds", "in "+place.String(), sum, time.Since(begun)), damaged(sum))
+	}
+	settings, err := c.wanted()
+	if err != nil {
+		return err
 	}
 	sum, err := c.restore(ctx, settings, reader, show)
 	show.end()
@@ -120,16 +118,10 @@ func (c *restoreCommand) start(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	args := []string{"seed"}
-	cmd.PersistentFlags().VisitAll(func(f *pflag.Flag) {
-		switch list, ok := f.Value.(pflag.SliceValue); {
-		case !f.Changed:
-		case ok:
-			args = append(args, "--"+f.Name+"="+strings.Join(list.GetSlice(), ","))
-		default:
-			args = append(args, "--"+f.Name+"="+f.Value.String())
-		}
-	})
+	args, err := c.args(settings)
+	if err != nil {
+		return err
+	}
 	ctx, cancel := context.WithTimeout(cmd.Context(), readyWithin)
 	defer cancel()
 	err = seed.Daemon(ctx, settings, binary, args, func(what string) { fmt.Fprintln(cmd.ErrOrStderr(), "      ", what) })

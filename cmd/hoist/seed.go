@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -20,6 +21,7 @@ import (
 	"github.com/hoist-sh/hoist/seed"
 	"github.com/hoist-sh/hoist/socket"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 func init() { commands = append(commands, (&seedCommand{}).command()) }
@@ -69,6 +71,26 @@ func (f *seedFlags) saved() (seed.Settings, error) {
 		return s, err
 	}
 	return seed.Saved(s.DataDir)
+}
+
+// args are those of a seed that is to run with these flags in another directory.
+func (f *seedFlags) args(s seed.Settings) ([]string, error) {
+	args := []string{"seed", "--data=" + s.DataDir}
+	var err error
+	f.cmd.PersistentFlags().VisitAll(func(p *pflag.Flag) {
+		value := p.Value.String()
+		if list, ok := p.Value.(pflag.SliceValue); ok {
+			value = strings.Join(list.GetSlice(), ",")
+		}
+		switch {
+		case !p.Changed || p.Name == "data":
+			return
+		case p.Name == "config":
+			value, err = filepath.Abs(value)
+		}
+		args = append(args, "--"+p.Name+"="+value)
+	})
+	return args, err
 }
 
 type seedCommand struct {
@@ -189,9 +211,10 @@ func (c *seedCommand) start(cmd *cobra.Command, settings seed.Settings) error {
 	if err != nil {
 		return err
 	}
-	args := slices.DeleteFunc(slices.Clone(os.Args[1:]), func(a string) bool {
-		return a == "-d" || a == "--daemon" || strings.HasPrefix(a, "--daemon=")
-	})
+	args, err := c.args(settings)
+	if err != nil {
+		return err
+	}
 	ctx, cancel := context.WithTimeout(cmd.Context(), readyWithin)
 	defer cancel()
 	begun := time.Now()
@@ -336,5 +359,6 @@ func (c *seedCommand) exec(_ *cobra.Command, args []string) error {
 	if err != nil {
 		return err
 	}
-	return syscall.Exec(program, args[1:], append(os.Environ(), environ...))
+	// The first of two variables of one name is the one that counts.
+	return syscall.Exec(program, args[1:], append(environ, os.Environ()...))
 }

@@ -2,18 +2,16 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
-	"net"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"time"
 
@@ -36,6 +34,7 @@ type upCommand struct {
 	self    string
 	person  person
 	public  hoist.Public
+	local   string // where the machine itself reaches its public ports
 	dataDir string
 }
 
@@ -101,23 +100,33 @@ func (c *upCommand) exec(name string, args ...string) (string, error) {
 }
 
 // asRoot runs this program as root, with our settings.
-func (c *upCommand) asRoot(args ...string) (string, error) {
-	if os.Geteuid() == 0 {
-		return output(exec.CommandContext(c.ctx, c.self, args...))
-	}
-	var keep []string
-	for _, kv := range os.Environ() {
-		if name, _, _ := strings.Cut(kv, "="); seed.IsSetting(name) {
-			keep = append(keep, name)
+func (c *upCommand) asRoot(args ...string) (string, error) { return c.asRootReading("", args...) }
+
+// asRootReading is asRoot with something to read.
+func (c *upCommand) asRootReading(in string, args ...string) (string, error) {
+	cmd := exec.CommandContext(c.ctx, c.self, args...)
+	if os.Geteuid() != 0 {
+		var keep []string
+		for _, kv := range os.Environ() {
+			if name, _, _ := strings.Cut(kv, "="); seed.IsSetting(name) {
+				keep = append(keep, name)
+			}
 		}
+		cmd = exec.CommandContext(c.ctx, "sudo", append([]string{"--preserve-env=" + strings.Join(keep, ","), c.self}, args...)...)
 	}
-	return output(exec.CommandContext(c.ctx, "sudo", append([]string{"--preserve-env=" + strings.Join(keep, ","), c.self}, args...)...))
+	if in != "" {
+		cmd.Stdin = strings.NewReader(in + "\n")
+	}
+	return output(cmd)
 }
 
 // output runs a program. Its error is what it says.
 func output(cmd *exec.Cmd) (string, error) {
 	var out, errs bytes.Buffer
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, &out, &errs
+	if cmd.Stdin == nil {
+		cmd.Stdin = os.Stdin
+	}
+	cmd.Stdout, cmd.Stderr = &out, &errs
 	if err := cmd.Run(); err != nil {
 		said := strings.TrimSpace(strings.ReplaceAll(errs.String(), " !    ", ""))
 		if said == "" {
@@ -176,7 +185,7 @@ func (c *upCommand) start() (said string, err error) {
 	if st, err = c.status(); err != nil {
 		return "", err
 	}
-	c.public = st.Public
+	c.public, c.local = st.Public, cmp.Or(st.Local, "127.0.0.1")
 	if running {
 		return fmt.Sprintf("already running, for %s, as process %d", age(st.Since), st.PID), nil
 	}
@@ -228,25 +237,20 @@ func (c *upCommand) account() (string, error) {
 	if err := errors.Join(os.WriteFile(file, []byte(password+"\n"), 0o600), c.person.own(file)); err != nil {
 		return "", err
 	}
-	stdin, err := os.Open(file)
+	token, err := c.asRootReading(password, append(c.seedArgs("exec"), "api", c.self, "admin", "account", email, "--password-stdin", "--token", "hoist up")...)
 	if err != nil {
 		return "", err
 	}
-	defer stdin.Close()
-	saved := os.Stdin
-	os.Stdin = stdin
-	token, err := c.asRoot(append(c.seedArgs("exec"), "api", c.self, "admin", "account", email, "--password-stdin", "--token", "hoist up")...)
-	os.Stdin = saved
-	if err != nil {
-		return "", err
-	}
-	login := []string{"login", "--host", api, "--token", token}
+	login := []string{"login", "--host", api, "--token", "-"}
 	// Also where URLs are http: `hoist run` is always TLS. A platform with another certificate has no CA.
 	ca := filepath.Join(c.dataDir, "ca.pem")
 	if _, err := os.Stat(ca); err == nil {
 		login = append(login, "--ca", ca)
 	}
-	if _, err := c.hoist(login...); err != nil {
+	cmd := exec.CommandContext(c.ctx, c.self, login...)
+	c.person.runs(cmd)
+	cmd.Stdin = strings.NewReader(token + "\n")
+	if _, err := output(cmd); err != nil {
 		return "", err
 	}
 	return fmt.Sprintf("logged in as %s, password %s (also in %s)", email, password, file), nil
@@ -266,7 +270,10 @@ func (c *upCommand) key() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	name := fmt.Sprintf("[%s]:%d", c.public.Domain, c.public.SSH)
+	name := c.public.Domain // as in sshd(8), "SSH_KNOWN_HOSTS FILE FORMAT"
+	if c.public.SSH != 22 {
+		name = fmt.Sprintf("[%s]:%d", name, c.public.SSH)
+	}
 	known := filepath.Join(c.sshDir(), "known_hosts")
 	if _, err := c.exec("mkdir", "-p", "-m", "700", c.sshDir()); err != nil {
 		return "", err
@@ -314,11 +321,12 @@ func (c *upCommand) work() string { return filepath.Join(c.person.home, "hoist-"
 
 func (c *upCommand) create() (string, error) {
 	work := c.work()
-	if _, err := os.Stat(filepath.Join(work, ".git", "HEAD")); err != nil {
-		if err := os.CopyFS(work, os.DirFS(c.example)); err != nil && !errors.Is(err, os.ErrExist) {
-			return "", err
-		}
-		if err := c.person.own(work); err != nil {
+	_, err := os.Stat(filepath.Join(work, ".git", "HEAD"))
+	if err == nil { // init makes that; were we stopped before the commit?
+		_, err = c.exec("git", "-C", work, "rev-parse", "-q", "--verify", "HEAD")
+	}
+	if err != nil {
+		if err := c.copyExample(); err != nil {
 			return "", err
 		}
 		for _, args := range [][]string{{"init", "-q", "-b", "main"}, {"add", "-A"}} {
@@ -358,13 +366,23 @@ func (c *upCommand) create() (string, error) {
 	return said + ", working copy in " + work, nil
 }
 
+// copyExample makes the working copy, whole or not at all.
+func (c *upCommand) copyExample() error {
+	if _, err := os.Stat(c.work()); err == nil {
+		return nil
+	}
+	unfinished := c.work() + ".new"
+	return errors.Join(os.RemoveAll(unfinished), os.CopyFS(unfinished, os.DirFS(c.example)),
+		c.person.own(unfinished), os.Rename(unfinished, c.work()))
+}
+
 func (c *upCommand) push() (string, error) {
 	return "the app has what is in " + c.work(), c.show(c.work(), "git", "push", "hoist", "HEAD:main")
 }
 
 func (c *upCommand) request() (string, error) {
 	url := c.public.URL(c.app)
-	client := localClient(c.public)
+	client := c.client()
 	client.Timeout = 10 * time.Second
 	plain := fmt.Sprintf("http://%s.%s:%d/", c.app, c.public.Domain, c.public.HTTP)
 	var last string
@@ -396,14 +414,4 @@ Try next:
   hoist ps:scale web=2 -a %s
   hoist run bash -a %s
 `, c.work(), c.app, c.app)
-}
-
-// localClient speaks to the router of this machine, whatever the name servers
-// say yet.
-func localClient(public hoist.Public) *http.Client {
-	return &http.Client{Transport: &http.Transport{
-		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
-			return (&net.Dialer{}).DialContext(ctx, network, net.JoinHostPort("127.0.0.1", strconv.Itoa(public.HTTP)))
-		},
-	}}
 }
