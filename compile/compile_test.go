@@ -405,6 +405,57 @@ func TestAnotherWorkerTakesOverFromOneThatDied(t *testing.T) {
 	w.eventually("no dyno is left", func() bool { return w.count(`SELECT count(*) FROM dynos WHERE state <> 'down'`) == 0 })
 }
 
+// held is a worker's database at whose calls the test can hold the worker.
+type held struct {
+	compile.Store
+	at func(call string)
+}
+
+func (h held) ClaimBuildJob(ctx context.Context, token string, self hoist.ID, proven bool, lease time.Duration) (hoist.Build, error) {
+	h.at("claim")
+	return h.Store.ClaimBuildJob(ctx, token, self, proven, lease)
+}
+
+func (h held) RenewBuildJob(ctx context.Context, b hoist.Build, lease time.Duration) error {
+	h.at("renew")
+	return h.Store.RenewBuildJob(ctx, b, lease)
+}
+
+func (h held) BuildDyno(ctx context.Context, id hoist.ID) (hoist.Dyno, string, error) {
+	h.at("dyno")
+	return h.Store.BuildDyno(ctx, id)
+}
+
+func (h held) StopBuildDynos(ctx context.Context, b hoist.Build) (int, error) {
+	h.at("stop")
+	return h.Store.StopBuildDynos(ctx, b)
+}
+
+func TestAWorkerThatLostItsBuildLeavesTheDynoOfTheNextOne(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.machine()
+	go_ := t.TempDir() + "/go"
+	var asleep sync.RWMutex // as a stopped or swapped out process is
+	stop := w.workerWith(compile.Settings{Drain: time.Millisecond}, held{w.roles.Open(hoist.ComponentCompile), func(string) {
+		asleep.RLock()
+		defer asleep.RUnlock()
+	}})
+	id := w.push(slow(go_))
+	w.awaitOutput(id, "working\n")
+	asleep.Lock()
+	wake := sync.OnceFunc(asleep.Unlock)
+	t.Cleanup(wake) // before the worker is waited for
+	w.worker(compile.Settings{})
+	w.eventually("the next one compiles", func() bool { text, _ := w.output(id); return strings.Count(text, "working\n") == 2 })
+	wake()
+	stop()
+	os.WriteFile(go_, nil, 0o644)
+	if r := w.await(id, hoist.BuildBuilt, hoist.BuildFailed); r.State != "built" || r.Attempts != 2 {
+		t.Errorf("%+v", r)
+	}
+}
+
 func TestAStoppedWorkerHandsItsBuildOver(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -147,15 +147,18 @@ func (db *DB) StopAbandonedBuildDynos(ctx context.Context) error {
 	return err
 }
 
-// StopBuildDynos asks for the end of all dynos of a build, and returns how many
-// still run. One that no worker has taken yet ends at once.
+// StopBuildDynos asks for the end of all dynos of a build, unless somebody else
+// compiles it now, and returns how many still run. One that no worker has taken
+// yet ends at once.
 func (db *DB) StopBuildDynos(ctx context.Context, b hoist.Build) (running int, err error) {
 	_, err = db.Pool.Exec(ctx, `
 		UPDATE dynos SET want = 'down', updated_at = now(),
 			state = CASE WHEN worker_id IS NULL THEN 'down' ELSE state END,
 			state_at = CASE WHEN worker_id IS NULL THEN now() ELSE state_at END
 		WHERE app_id = $1 AND kind = 'build' AND env->>'REQUEST_ID' = $2 AND state <> 'down'
-			AND (want <> 'down' OR worker_id IS NULL)`, b.AppID, b.ID)
+			AND (want <> 'down' OR worker_id IS NULL)
+			AND NOT EXISTS (SELECT FROM builds WHERE id = $2::text::uuid AND state = 'building' AND claimed_by NOT IN ('', $3))`,
+		b.AppID, b.ID, b.ClaimedBy)
 	if err != nil {
 		return 0, err
 	}
