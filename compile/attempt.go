@@ -50,11 +50,9 @@ func (j *job) attempt(ctx context.Context) (hoist.Slug, error) {
 	return j.takeSlug(ctx, result)
 }
 
-// buryPredecessors makes sure that no dyno of an earlier attempt is at work.
+// buryPredecessors makes sure that no dyno of an earlier claim is at work: one
+// that was handed over was no attempt, but had a dyno.
 func (j *job) buryPredecessors(ctx context.Context) error {
-	if j.build.Attempts == 1 {
-		return nil
-	}
 	for deadline := time.Now().Add(45 * time.Second); j.stopDynos(ctx) > 0 && time.Now().Before(deadline); {
 		if err := j.wait(ctx); err != nil {
 			return err
@@ -75,8 +73,9 @@ func (j *job) greet() {
 	j.out.log("app", "api", "Build started"+what)
 }
 
-// prefix of the blobs that only this attempt uses.
-func (j *job) prefix() string { return fmt.Sprintf("%s%d/", buildPrefix(j.build.ID), j.build.Attempts) }
+// prefix of the blobs that only this claim uses: whoever had the build before
+// may still write to its own, or sweep it.
+func (j *job) prefix() string { return buildPrefix(j.build.ID) + j.build.ClaimedBy + "/" }
 
 func buildPrefix(id hoist.ID) string { return "builds/" + id + "/" }
 

@@ -431,6 +431,12 @@ func (h held) StopBuildDynos(ctx context.Context, b hoist.Build) (int, error) {
 	return h.Store.StopBuildDynos(ctx, b)
 }
 
+func (h held) ReturnBuildJob(ctx context.Context, b hoist.Build, delay time.Duration, handover bool) error {
+	err := h.Store.ReturnBuildJob(ctx, b, delay, handover)
+	h.at("returned")
+	return err
+}
+
 func TestAWorkerThatLostItsBuildLeavesTheDynoOfTheNextOne(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -471,6 +477,29 @@ func TestAStoppedWorkerHandsItsBuildOver(t *testing.T) {
 	os.WriteFile(go_, nil, 0o644)
 	w.worker(compile.Settings{})
 	w.await(id, hoist.BuildBuilt)
+}
+
+func TestABuildThatIsHandedOverIsNotDisturbedByWhoHadIt(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.machine()
+	go_ := t.TempDir() + "/go"
+	id := w.push(slow(go_))
+	stop := w.workerWith(compile.Settings{Drain: time.Millisecond, Lease: time.Minute}, held{w.roles.Open(hoist.ComponentCompile), func(call string) {
+		if call == "returned" {
+			w.eventually("the next one compiles", func() bool { text, _ := w.output(id); return strings.Count(text, "working\n") == 2 })
+		}
+	}})
+	w.awaitOutput(id, "working\n")
+	w.worker(compile.Settings{})
+	stop()
+	if !slices.ContainsFunc(w.blobs.Keys(), func(key string) bool { return strings.HasSuffix(key, "/env.json") }) {
+		t.Errorf("the next one's blobs are gone: %q", w.blobs.Keys())
+	}
+	os.WriteFile(go_, nil, 0o644)
+	if r := w.await(id, hoist.BuildBuilt, hoist.BuildFailed); r.State != "built" || r.Attempts != 1 {
+		t.Errorf("%+v", r)
+	}
 }
 
 func TestAStoppedWorkerLetsAShortBuildEnd(t *testing.T) {

@@ -14,7 +14,7 @@ import (
 var (
 	errLost     = errors.New("the claim on the build is lost")       // cancelled, or another worker has it
 	errHandover = errors.New("this worker is stopping")              // another one shall have it
-	errTimeout  = errors.New("the compilation took too long")        // the build's fault
+	errTimeout  = errors.New("the compilation took too long")        // and its machine did not stop it: try again
 	errMachine  = errors.New("the machine that compiled it is lost") // nobody's fault: try again
 )
 
@@ -67,8 +67,8 @@ func (j *job) run(ctx context.Context) {
 		return
 	}
 	j.out.flush()
+	j.stopDynos(last) // before somebody else begins
 	until(last, func() error { return j.settle(last, slug, err) })
-	j.stopDynos(last)
 	j.sweep(last)
 	log.Info("build ended", "slug", slug.ID, "error", err)
 }

@@ -7,7 +7,7 @@ import (
 	"github.com/hoist-sh/hoist/buildpack/slug"
 )
 
-// sweep deletes what only this attempt used, and if it was the last one what
+// sweep deletes what only this claim used, and if it was the last one what
 // only the build did. What a crash leaves behind the platform's collector finds.
 func (j *job) sweep(ctx context.Context) {
 	prefix := j.prefix()
