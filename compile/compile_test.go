@@ -462,17 +462,35 @@ func TestAWorkerThatLostItsBuildLeavesTheDynoOfTheNextOne(t *testing.T) {
 	}
 }
 
+// awayOnce is a database that is away when a build is given back for the first time.
+type awayOnce struct {
+	compile.Store
+	was bool
+}
+
+func (a *awayOnce) ReturnBuildJob(ctx context.Context, b hoist.Build, delay time.Duration, handover bool) error {
+	if !a.was {
+		a.was = true
+		return errors.New("the database is away")
+	}
+	return a.Store.ReturnBuildJob(ctx, b, delay, handover)
+}
+
 func TestAStoppedWorkerHandsItsBuildOver(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.machine()
 	go_ := t.TempDir() + "/go"
-	stop := w.worker(compile.Settings{Drain: 50 * time.Millisecond, Lease: 30 * time.Second})
+	stop := w.workerWith(compile.Settings{Drain: 50 * time.Millisecond, Lease: 30 * time.Second}, &awayOnce{Store: w.roles.Open(hoist.ComponentCompile)})
 	id := w.push(slow(go_))
 	w.awaitOutput(id, "working\n")
 	stop()
 	if r := w.build(id); r.State != "pending" || r.Attempts != 0 {
 		t.Fatalf("%+v", r)
+	}
+	w.awaitOutput(id, "is being replaced")
+	if text, _ := w.output(id); strings.Count(text, "is being replaced") != 1 {
+		t.Errorf("said more than once:\n%s", text)
 	}
 	os.WriteFile(go_, nil, 0o644)
 	w.worker(compile.Settings{})
@@ -559,6 +577,17 @@ func TestABuildWhoseMachinesDieIsTriedThreeTimes(t *testing.T) {
 		w.exec(`DELETE FROM workers WHERE id = $1`, m.id)
 	}
 	if r := w.await(id, hoist.BuildFailed); r.Attempts != 3 || !strings.Contains(r.Error, "3 attempts") {
+		t.Errorf("%+v", r)
+	}
+}
+
+func TestABuildThatEveryWorkerDiedOfWasTriedThreeTimes(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	id := w.push(procfileApp)
+	w.exec(`UPDATE builds SET attempts = 3 WHERE id = $1`, id)
+	w.worker(compile.Settings{})
+	if r := w.await(id, hoist.BuildBuilt, hoist.BuildFailed); !strings.Contains(r.Error, "in 3 attempts") {
 		t.Errorf("%+v", r)
 	}
 }

@@ -84,15 +84,15 @@ func (j *job) settle(ctx context.Context, slug hoist.Slug, failure error) error 
 		j.settled = true
 		j.out.sync(ctx)
 	case errors.Is(failure, errHandover):
-		j.out.say("\n-----> The platform's compiler is being replaced; the build starts again\n")
 		if err := j.db.ReturnBuildJob(ctx, j.build, 0, true); err != nil {
 			return err
 		}
+		j.out.say("\n-----> The platform's compiler is being replaced; the build starts again\n")
 	case errors.As(failure, &why):
 		return j.fail(ctx, why)
 	case j.build.Attempts >= j.settings.Attempts:
 		return j.fail(ctx, &rejected{reason: fmt.Sprintf("The platform could not compile the app in %d attempts: %v. This is not your app's fault; please push again later.",
-			j.build.Attempts, failure)})
+			min(j.build.Attempts, j.settings.Attempts), failure)})
 	default:
 		if err := j.db.ReturnBuildJob(ctx, j.build, time.Duration(j.build.Attempts)*2*time.Second, false); err != nil {
 			return err

@@ -60,7 +60,7 @@ type Worker struct {
 	wake chan struct{} // there may be something to claim
 
 	mu   sync.Mutex
-	jobs map[hoist.ID]*job // by build and by app, to pass bells on
+	jobs map[hoist.ID]*job // by build, to pass bells on
 }
 
 // New returns a worker.

@@ -33,7 +33,8 @@ const padding = 1 << 20
 // dir, which it makes. It refuses names and hard links that lead out of dir,
 // devices, and more than the limits allow. Symbolic links are kept, wherever they
 // lead: to something in the dyno, or in a directory above the one that was pushed.
-// Nothing is ever written through one. After an error, dir holds what came before it.
+// Nothing is ever written outside of dir through one. After an error, dir holds what came
+// before it, and may be part of a file.
 func Extract(r io.Reader, dir string, limits Limits) error {
 	_, err := ExtractSnapshot(r, dir, limits)
 	return err
