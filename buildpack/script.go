@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"unicode"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -19,7 +20,7 @@ type Script struct {
 	Dir string
 }
 
-// Detect runs bin/detect BUILD_DIR; a first line of output is the name.
+// Detect runs bin/detect BUILD_DIR; a first line of output is the name, as far as it is text.
 func (s Script) Detect(ctx context.Context, b *Build) (string, error) {
 	path := s.bin("detect")
 	if _, err := os.Stat(path); err != nil {
@@ -37,6 +38,12 @@ func (s Script) Detect(ctx context.Context, b *Build) (string, error) {
 		return "", err
 	}
 	name, _, _ := strings.Cut(strings.TrimSpace(out.String()), "\n")
+	name = strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return -1
+		}
+		return r
+	}, name)
 	if name == "" {
 		name = "Unknown"
 	}

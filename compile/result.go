@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/hoist-sh/hoist"
@@ -30,9 +31,9 @@ func (j *job) result(ctx context.Context, d hoist.Dyno, took time.Duration) (slu
 	r, err := slug.ParseResult(text)
 	switch {
 	case err != nil:
-		return r, &rejected{reason: err.Error()}
+		return r, &rejected{reason: clip(err.Error())}
 	case r.Error != "":
-		return r, &rejected{reason: clip(r.Error), limit: limitMet(d), buildpack: clip(r.Buildpack)}
+		return r, &rejected{reason: clip(r.Error), limit: limitMet(d), buildpack: r.Buildpack}
 	case d.ExitCode == nil || d.Reason == hoist.ReasonExitUnknown:
 		return r, errMachine
 	case *d.ExitCode != 0:
@@ -64,7 +65,10 @@ func limitMet(d hoist.Dyno) string {
 	return ""
 }
 
-func clip(s string) string { return s[:min(len(s), 4000)] }
+// clip makes a reason what Postgres takes: not too long, whole characters, none of them NUL.
+func clip(s string) string {
+	return strings.ReplaceAll(strings.ToValidUTF8(s[:min(len(s), 4000)], ""), "\x00", "")
+}
 
 func (j *job) read(ctx context.Context, key string) ([]byte, error) {
 	r, _, err := j.blobs.Get(ctx, key)

@@ -231,6 +231,11 @@ func TestBuildpacksThatFail(t *testing.T) {
 	compileApp(t, app, repository(t, garbage)).fails(slug.PhaseCompile, "no valid YAML")
 }
 
+func TestTheNameOfABuildpackIsALineOfText(t *testing.T) {
+	compileApp(t, map[string]string{"Procfile": "web: x"}, repository(t, map[string]string{
+		"bin/detect": "#!/bin/sh\nprintf 'O\\0d\\033d\\r\\nmore\\n'\n", "bin/compile": "#!/bin/sh\n"})).ok().says("-----> Odd app detected\n")
+}
+
 func TestAConfigVarOfTheDynoReachesTheBuild(t *testing.T) {
 	app := write(t, t.TempDir(), map[string]string{"app.first": ""})
 	h := slug.Here{Dir: app, Buildpacks: []string{repository(t, first)}, Environ: []string{"DYNO=run.1", "GREETING=from the dyno"}}

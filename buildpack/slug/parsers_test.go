@@ -57,6 +57,8 @@ func TestResultsAreNotBelieved(t *testing.T) {
 		`{"sha256":"` + sum + `","size":1,"process_types":{"we b":"x"}}`:                   "not a process type",
 		`{"sha256":"` + sum + `","size":1,"process_types":{"web":"x\ny"}}`:                 "not one line",
 		`{"sha256":"` + sum + `","size":1,"buildpack":"` + strings.Repeat("x", 300) + `"}`: "too long",
+		`{"error":"why","buildpack":"` + strings.Repeat("x", 300) + `"}`:                   "too long",
+		`{"sha256":"` + sum + `","size":1,"buildpack":"a\u0000b"}`:                         "not one line",
 	} {
 		if _, err := slug.ParseResult([]byte(text)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%.80s: %v", text, err)

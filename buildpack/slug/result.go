@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"strings"
+	"unicode"
 
 	"github.com/hoist-sh/hoist"
 	"github.com/hoist-sh/hoist/buildpack/procfile"
@@ -40,16 +42,17 @@ func ParseResult(text []byte) (Result, error) {
 
 // Validate reports what cannot be right in a result.
 func (r Result) Validate() error {
-	if r.Error != "" {
-		return nil
-	}
 	switch {
+	case len(r.Buildpack) > 200:
+		return errors.New("the result's buildpack name is too long")
+	case strings.ContainsFunc(r.Buildpack, unicode.IsControl):
+		return errors.New("the result's buildpack name is not one line of text")
+	case r.Error != "":
+		return nil
 	case !hexSHA256.MatchString(r.SHA256):
 		return errors.New("the result has no checksum of the slug")
 	case r.Size <= 0 || r.Size > hoist.SlugLimit:
 		return fmt.Errorf("the result has a slug of %d bytes", r.Size)
-	case len(r.Buildpack) > 200:
-		return errors.New("the result's buildpack name is too long")
 	}
 	return r.ProcessTypes.Validate()
 }
