@@ -94,13 +94,17 @@ func (j *job) takeSlug(ctx context.Context, r slug.Result) (hoist.Slug, error) {
 	}
 	s.Key = "slugs/" + s.AppID + "/" + s.ID + ".squashfs"
 	body, info, err := j.blobs.Get(ctx, j.prefix()+"slug.squashfs")
-	if errors.Is(err, hoist.ErrNotFound) || err == nil && info.Size != r.Size {
-		return s, &rejected{reason: "The build stored no slug of the size it reported."}
+	missing := &rejected{reason: "The build stored no slug of the size it reported."}
+	if errors.Is(err, hoist.ErrNotFound) {
+		return s, missing
 	}
 	if err != nil {
 		return s, fmt.Errorf("the blob store: %w", err)
 	}
 	defer body.Close()
+	if info.Size != r.Size {
+		return s, missing
+	}
 	sum := sha256.New()
 	if err := j.blobs.Put(ctx, s.Key, io.TeeReader(body, sum), info.Size, hoist.SlugLimit); err != nil {
 		return s, fmt.Errorf("the blob store: %w", err)
