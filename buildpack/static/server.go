@@ -102,14 +102,13 @@ func (s *Server) open(name string) (f *os.File, st fs.FileInfo, isIndex bool) {
 	if rel == "" {
 		rel = "."
 	}
-	if st, err := s.root.Stat(rel); err == nil && st.IsDir() {
-		f, st := s.openFile(path.Join(rel, "index.html"))
-		return f, st, f != nil
+	if f, st := s.openFile(path.Join(rel, "index.html")); f != nil {
+		return f, st, true
 	}
 	if f, st := s.openFile(rel); f != nil {
 		return f, st, false
 	}
-	if s.config.CleanURLs == nil || *s.config.CleanURLs {
+	if rel != "." && (s.config.CleanURLs == nil || *s.config.CleanURLs) {
 		f, st := s.openFile(rel + ".html")
 		return f, st, false
 	}

@@ -20,6 +20,7 @@ func site(t *testing.T, config static.Config) *static.Server {
 	for name, text := range map[string]string{
 		"../secret": "secret", "index.html": "<h1>home</h1>", "about.html": "about", "docs/index.html": "docs", "docs/a.txt": "0123456789",
 		".env": "secret", ".git/config": "secret", ".well-known/x": "known", "404.html": "lost", "big.css": strings.Repeat("a{}", 1000), "empty/x.bin": "",
+		"team.html": "team", "team/ann.html": "ann",
 	} {
 		path := filepath.Join(dir, name)
 		os.MkdirAll(filepath.Dir(path), 0o755)
@@ -63,6 +64,9 @@ func TestPathsAndFiles(t *testing.T) {
 		"/about/":              "301 /about",
 		"//docs//":             "301 /docs/",
 		"//evil.example/..":    "301 /",
+		"/team":                "200 team",
+		"/team/":               "301 /team",
+		"/team/ann":            "200 ann",
 		"/empty/":              "404 lost",
 		"/nothing":             "404 lost",
 		"/.env":                "404 lost",
