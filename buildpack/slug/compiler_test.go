@@ -140,6 +140,9 @@ func TestStaticSites(t *testing.T) {
 	compileApp(t, map[string]string{"index.html": "hello"}).ok().says("Static HTML app detected", "Default types for Static HTML -> web")
 	compileApp(t, map[string]string{"public/index.html": "hello"}).ok().says("Serving public with hoist-static")
 	compileApp(t, map[string]string{"static.json": `{"root": "dist"}`, "dist/a.html": ""}).ok().says("Serving dist with hoist-static")
+	compileApp(t, map[string]string{"static.json": `{"headers": {}, "proxies": {}}`, "public_html/index.html": "hello", "index.html": ""}).ok().
+		says("Serving public_html with hoist-static", "static.json: these settings are not supported and have no effect: headers, proxies")
+	compileApp(t, map[string]string{"static.json": `{"basic_auth": true}`, "index.html": "hello"}).fails(slug.PhaseCompile, "basic_auth is not supported")
 	compileApp(t, map[string]string{"static.json": `{"root": "dist"}`}).fails(slug.PhaseCompile, "not there")
 	compileApp(t, map[string]string{"static.json": `{"root": "../.."}`}).fails(slug.PhaseCompile, "directory of the app")
 }

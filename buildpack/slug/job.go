@@ -158,7 +158,7 @@ func fetchSource(ctx context.Context, url, checksum, dir string, w workDir) erro
 	if err != nil {
 		return err
 	}
-	if filepath.Base(root) == "public" { // a static site without anything else
+	if name := filepath.Base(root); name == "public" || name == "public_html" { // a static site without anything else
 		root = unpacked
 	}
 	return os.Rename(root, dir)

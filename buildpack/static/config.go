@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
+	"slices"
 
 	"github.com/hoist-sh/hoist/buildpack/appfile"
 )
@@ -20,10 +22,16 @@ type Config struct {
 	ErrorPage string `json:"error_page"` // for what is not found; "404.html" if not set
 	// Routes serve one file for many paths; {"/**": "index.html"}, for what is
 	// not found, is what single-page apps need. Other patterns are not supported.
-	Routes map[string]string `json:"routes"`
+	Routes    map[string]string `json:"routes"`
+	HTTPSOnly bool              `json:"https_only"` // http is redirected to https
+
+	Ignored []string `json:"-"` // settings that are not supported, in order
 }
 
-// ReadConfig reads dir's static.json; without one it is the zero Config.
+var supported = []string{"root", "clean_urls", "error_page", "routes", "https_only", "basic_auth"}
+
+// ReadConfig reads dir's static.json; without one it is the zero Config. A site that
+// shall ask for a password is an error: it would be served to anybody.
 func ReadConfig(dir string) (Config, error) {
 	var c Config
 	text, err := appfile.Read(dir, ConfigFile, appfile.Limit)
@@ -39,6 +47,20 @@ func ReadConfig(dir string) (Config, error) {
 	for pattern := range c.Routes {
 		if pattern != "/**" {
 			return c, fmt.Errorf("%s: route %q: only /** is supported", ConfigFile, pattern)
+		}
+	}
+	var all map[string]json.RawMessage
+	if err := json.Unmarshal(text, &all); err != nil {
+		return c, fmt.Errorf("%s: %w", ConfigFile, err)
+	}
+	switch string(all["basic_auth"]) {
+	case "", "false", "null":
+	default:
+		return c, fmt.Errorf("%s: basic_auth is not supported: anybody could read the site", ConfigFile)
+	}
+	for _, key := range slices.Sorted(maps.Keys(all)) {
+		if !slices.Contains(supported, key) {
+			c.Ignored = append(c.Ignored, key)
 		}
 	}
 	return c, nil

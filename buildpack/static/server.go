@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"mime"
 	"net/http"
+	"net/url"
 	"os"
 	"path"
 	"strconv"
@@ -49,6 +50,10 @@ func (s *Server) Close() error { return s.root.Close() }
 
 // ServeHTTP implements http.Handler.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if s.config.HTTPSOnly && r.Header.Get("X-Forwarded-Proto") == "http" {
+		redirectToHTTPS(w, r)
+		return
+	}
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		w.Header().Set("Allow", "GET, HEAD")
 		http.Error(w, "Method not allowed", http.StatusMethodNotAllowed)
@@ -87,6 +92,14 @@ func dirSlash(name string, isIndex bool) string {
 func redirect(w http.ResponseWriter, r *http.Request, name string) {
 	u := *r.URL
 	u.Path, u.RawPath, u.Scheme, u.Host, u.User, u.Opaque = name, "", "", "", nil, ""
+	w.Header().Set("Location", u.String())
+	w.WriteHeader(http.StatusMovedPermanently)
+}
+
+// redirectToHTTPS goes to the same URL by https, at its own port.
+func redirectToHTTPS(w http.ResponseWriter, r *http.Request) {
+	u := *r.URL
+	u.Scheme, u.Host, u.User, u.Opaque = "https", (&url.URL{Host: r.Host}).Hostname(), nil, ""
 	w.Header().Set("Location", u.String())
 	w.WriteHeader(http.StatusMovedPermanently)
 }

@@ -144,6 +144,36 @@ func TestSinglePageApps(t *testing.T) {
 	}
 }
 
+func TestHTTPSOnly(t *testing.T) {
+	s := site(t, static.Config{HTTPSOnly: true})
+	if resp := get(s, "/docs/?a=b", "X-Forwarded-Proto", "http"); resp.StatusCode != 301 || resp.Header.Get("Location") != "https://example.com/docs/?a=b" {
+		t.Errorf("%s %v", resp.Status, resp.Header)
+	}
+	if resp := get(s, "/", "X-Forwarded-Proto", "https"); resp.StatusCode != 200 {
+		t.Error(resp.Status)
+	}
+}
+
+func TestConfigsThatCannotBeKept(t *testing.T) {
+	for text, want := range map[string]string{
+		`{"basic_auth": true}`:                   "basic_auth is not supported",
+		`{"basic_auth": {"user": "x"}}`:          "basic_auth is not supported",
+		`{"https_only": "yes"}`:                  "https_only",
+		`{"routes": {"/api": "x"}}`:              "only /** is supported",
+		`{"basic_auth": false, "headers": {}}`:   "",
+		`{"redirects": {}, "canonical_host": 1}`: "",
+	} {
+		dir := t.TempDir()
+		if err := os.WriteFile(filepath.Join(dir, static.ConfigFile), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		_, err := static.ReadConfig(dir)
+		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+}
+
 func FuzzPaths(f *testing.F) {
 	for _, s := range []string{"/", "//x", "/..", "/%2e%2e/secret", "/docs/../../secret", "/\\", "/docs/."} {
 		f.Add(s)
