@@ -23,9 +23,13 @@ type Blobs interface {
 	List(ctx context.Context, prefix string, f func(BlobInfo) error) error
 	// Presign returns a URL with which anybody may do method (GET or PUT) on
 	// key until ttl is over. For whom the URL is decides its host. A GET answers
-	// with an ETag that no other content of the key has.
+	// with an ETag that no other content of the key has. A PUT of more than
+	// PresignedLimit bytes is refused, if the store can tell.
 	Presign(ctx context.Context, method, key string, ttl time.Duration, from Viewpoint) (string, error)
 }
+
+// PresignedLimit is how many bytes may be put with a presigned URL.
+const PresignedLimit = 1 << 30
 
 // LockBlobs is the name of the lock in the database without which nobody
 // deletes a blob because nothing refers to it. A backup holds it while it copies

@@ -16,9 +16,6 @@ import (
 	"github.com/hoist-sh/hoist"
 )
 
-// PresignedLimit is how many bytes may be put with a presigned URL.
-const PresignedLimit = 1 << 30
-
 // awayFor is how long a client waits for a store that does not answer.
 const awayFor = 30 * time.Second
 
@@ -134,7 +131,7 @@ func (c *Client) List(ctx context.Context, prefix string, f func(hoist.BlobInfo)
 	}
 }
 
-// Presign implements hoist.Blobs. At most PresignedLimit bytes can be put.
+// Presign implements hoist.Blobs.
 func (c *Client) Presign(_ context.Context, method, key string, ttl time.Duration, from hoist.Viewpoint) (string, error) {
 	if err := CheckKey(key); err != nil {
 		return "", err
@@ -147,7 +144,7 @@ func (c *Client) Presign(_ context.Context, method, key string, ttl time.Duratio
 	switch method {
 	case http.MethodGet:
 	case http.MethodPut:
-		t.limit = PresignedLimit
+		t.limit = hoist.PresignedLimit
 	default:
 		return "", hoist.Invalid("presign: method %q; GET or PUT", method)
 	}

@@ -7,13 +7,17 @@ import (
 	"maps"
 	"os"
 
+	"github.com/hoist-sh/hoist"
 	"github.com/hoist-sh/hoist/buildpack"
 	"github.com/hoist-sh/hoist/buildpack/archive"
 )
 
-// CacheLimit is the largest cache of an app, in bytes, compressed. A larger one
-// is not kept.
-const CacheLimit = 2 << 30
+// CacheLimit is the largest cache of an app, in bytes, compressed: what can be
+// stored. In place of a larger one an empty one is, so that it does not grow for ever.
+const CacheLimit = hoist.PresignedLimit
+
+// cacheLimit is CacheLimit, or less in a test.
+var cacheLimit int64 = CacheLimit
 
 var cacheLimits = archive.Limits{Size: 8 << 30, Files: 2_000_000}
 
@@ -70,7 +74,7 @@ func (c *cache) loadWhole(ctx context.Context) error {
 		return err
 	}
 	defer body.Close()
-	c.base, err = archive.ExtractSnapshot(io.LimitReader(body, CacheLimit), c.CacheDir, cacheLimits)
+	c.base, err = archive.ExtractSnapshot(io.LimitReader(body, cacheLimit), c.CacheDir, cacheLimits)
 	c.tag, c.held = tag, c.base
 	return err
 }
@@ -85,7 +89,7 @@ func (c *cache) loadChanges(ctx context.Context) error {
 	}
 	defer body.Close()
 	rest := archive.Limits{Size: cacheLimits.Size - c.base.Size(), Files: cacheLimits.Files - len(c.base)}
-	held, err := archive.ExtractChanges(io.LimitReader(body, CacheLimit), c.CacheDir, c.tag, c.base, rest)
+	held, err := archive.ExtractChanges(io.LimitReader(body, cacheLimit), c.CacheDir, c.tag, c.base, rest)
 	if errors.Is(err, archive.ErrOtherBase) {
 		return nil // the whole was stored since
 	}
@@ -100,36 +104,49 @@ func (c *cache) save(ctx context.Context, tmp string) {
 	if c.urls.put == "" {
 		return
 	}
-	err := func() error {
-		now, err := archive.Take(c.CacheDir)
-		if err != nil || c.tag != "" && maps.Equal(now, c.held) {
-			return err
-		}
-		f, err := os.Create(tmp)
-		if err != nil {
-			return err
-		}
-		defer f.Close()
-		url := c.urls.put
-		changes := c.base.ChangesTo(now)
-		if c.tag != "" && c.urls.putChanges != "" && changes.Size() <= c.base.Size()/changesShare {
-			url = c.urls.putChanges
-			err = archive.CreateChanges(f, c.CacheDir, changes, c.tag, CacheLimit)
-		} else {
-			err = archive.Create(f, c.CacheDir, CacheLimit)
-		}
-		if err != nil {
-			return err
-		}
-		size, err := f.Seek(0, io.SeekCurrent)
-		if err != nil {
-			return err
-		}
-		return put(ctx, url, f, size)
-	}()
+	err := c.store(ctx, tmp)
 	if errors.Is(err, archive.ErrTooLarge) {
-		c.Out.Warn("The build cache is larger than %s and is not kept.", buildpack.HumanSize(CacheLimit))
-	} else if err != nil && ctx.Err() == nil {
+		c.Out.Warn("The build cache is larger than %s; the next build starts with an empty one.", buildpack.HumanSize(cacheLimit))
+		if err = emptied(c.CacheDir); err == nil {
+			err = c.store(ctx, tmp)
+		}
+	}
+	if err != nil && ctx.Err() == nil {
 		c.Out.Warn("The build cache could not be stored: %v", err)
 	}
+}
+
+func (c *cache) store(ctx context.Context, tmp string) error {
+	now, err := archive.Take(c.CacheDir)
+	if err != nil || c.tag != "" && maps.Equal(now, c.held) {
+		return err
+	}
+	f, err := os.Create(tmp)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	url := c.urls.put
+	changes := c.base.ChangesTo(now)
+	if c.tag != "" && c.urls.putChanges != "" && changes.Size() <= c.base.Size()/changesShare {
+		url = c.urls.putChanges
+		err = archive.CreateChanges(f, c.CacheDir, changes, c.tag, cacheLimit)
+	} else {
+		err = archive.Create(f, c.CacheDir, cacheLimit)
+	}
+	if err != nil {
+		return err
+	}
+	size, err := f.Seek(0, io.SeekCurrent)
+	if err != nil {
+		return err
+	}
+	return put(ctx, url, f, size)
+}
+
+func emptied(dir string) error {
+	if err := os.RemoveAll(dir); err != nil {
+		return err
+	}
+	return os.Mkdir(dir, 0o755)
 }

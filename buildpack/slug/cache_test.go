@@ -192,6 +192,18 @@ func TestCachesAreSharedWithAnOlderCompileWorker(t *testing.T) {
 	c.expects("", "", "large: base", "small: one", "third: three")
 }
 
+func TestACacheThatIsTooLargeStartsAfresh(t *testing.T) {
+	c := newCached(t)
+	c.expects(large, "whole")
+	slug.SetCacheLimit(t, 150_000)
+	found, stored := c.build("head -c 100000 /dev/urandom >second")
+	if len(found) != 2 || !strings.Contains(found[1], "is larger than 146K; the next build starts with an empty one") || stored != "whole" {
+		t.Errorf("%q %q", found, stored)
+	}
+	c.expects("echo one >small", "whole")
+	c.expects("", "", "small: one")
+}
+
 func TestABuildThatRemovesItsCacheDirectorySaysSo(t *testing.T) {
 	c := newCached(t)
 	c.expects(large, "whole")
