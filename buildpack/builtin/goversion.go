@@ -4,7 +4,10 @@ import (
 	"context"
 	"fmt"
 	"go/version"
+	"os"
+	"path/filepath"
 	"regexp"
+	"runtime"
 	"strings"
 
 	"github.com/hoist-sh/hoist/buildpack"
@@ -94,6 +97,7 @@ func (g *goBuild) toolchain(ctx context.Context) error {
 	case exact == "" && version.Compare(stack, g.mod.minimum) >= 0,
 		exact != "" && (stack == exact || version.Lang(stack) == exact):
 		g.Out.Step("Using %s", stack)
+		g.forgetOtherToolchains("")
 		return nil
 	case exact != "" && !version.IsValid(exact):
 		return fmt.Errorf("%q is not a version of Go; write it like go1.25 or go1.25.3", exact)
@@ -113,7 +117,23 @@ func (g *goBuild) toolchain(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("could not install %s: %s", want, strings.TrimSpace(string(text)))
 	}
+	g.forgetOtherToolchains(want)
 	return nil
+}
+
+// forgetOtherToolchains removes from the module cache all of Go's toolchains but one, as each
+// new patch would add another.
+func (g *goBuild) forgetOtherToolchains(kept string) {
+	kept = "v0.0.1-" + kept + "." + runtime.GOOS + "-" + runtime.GOARCH
+	modules := filepath.Join(g.CacheDir, "go", "mod")
+	for _, names := range []string{"golang.org/toolchain@v*", "cache/download/golang.org/toolchain/@v/v*"} {
+		paths, _ := filepath.Glob(filepath.Join(modules, names))
+		for _, path := range paths {
+			if !strings.Contains(filepath.Base(path), kept) {
+				os.RemoveAll(path)
+			}
+		}
+	}
 }
 
 // newestPatch asks the module proxy for the newest release of a language

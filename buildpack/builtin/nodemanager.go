@@ -34,8 +34,12 @@ func (n *nodeBuild) manager(ctx context.Context) (manager, error) {
 	if err == nil && m.tool == "" {
 		m.tool, err = n.otherNPM(ctx)
 	}
-	if err != nil || m.tool == "" {
+	if err != nil {
 		return m, err
+	}
+	if m.tool == "" {
+		n.forgetOthers("tools", "")
+		return m, nil
 	}
 	n.env = append(n.env, m.env...)
 	return m, n.tool(ctx, m.tool)

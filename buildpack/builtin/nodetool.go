@@ -12,12 +12,14 @@ import (
 // app: `yarn start` is in many Procfiles.
 func (n *nodeBuild) tool(ctx context.Context, pkg string) error {
 	n.Out.Step("Installing %s", pkg)
-	prefix := filepath.Join(n.CacheDir, "tools", strings.ReplaceAll(pkg, "/", "_"))
+	name := strings.ReplaceAll(pkg, "/", "_")
+	prefix := filepath.Join(n.CacheDir, "tools", name)
 	cmd := n.command(ctx, "npm", "install", "--prefix", prefix, "--no-save", "--omit=dev", "--loglevel=error", pkg)
 	cmd.Dir = n.CacheDir
 	if err := n.Run(cmd); err != nil {
 		return fmt.Errorf("could not install %s: %w", pkg, err)
 	}
+	n.forgetOthers("tools", name)
 	home := filepath.Join(n.Dir, toolsDir)
 	if err := os.RemoveAll(home); err != nil {
 		return err

@@ -35,6 +35,7 @@ func (n *nodeBuild) toolchain(ctx context.Context) error {
 	}
 	if wanted == nil || wanted.Check(stack) {
 		n.Out.Step("Using Node.js %s", stack)
+		n.forgetOthers("node", "")
 		return nil
 	}
 	v, err := n.newestNode(ctx, wanted)
@@ -113,7 +114,7 @@ func (n *nodeBuild) installNode(ctx context.Context, v *semver.Version) error {
 	if err := n.Run(install); err != nil {
 		return fmt.Errorf("could not install Node.js %s: %w", v, err)
 	}
-	n.forgetOtherNodes(v)
+	n.forgetOthers("node", v.String())
 	home := filepath.Join(n.Dir, ".heroku", "node")
 	if err := os.RemoveAll(home); err != nil { // what hoist-compile in a dyno finds there
 		return err
@@ -159,12 +160,13 @@ func (n *nodeBuild) npmFor(v *semver.Version) string {
 	return "6"
 }
 
-// forgetOtherNodes keeps the cache from growing with each new version.
-func (n *nodeBuild) forgetOtherNodes(v *semver.Version) {
-	dir := filepath.Join(n.CacheDir, "node")
+// forgetOthers removes all but one from a directory of the cache, which else would grow with each
+// new version.
+func (n *nodeBuild) forgetOthers(dir, kept string) {
+	dir = filepath.Join(n.CacheDir, dir)
 	list, _ := os.ReadDir(dir)
 	for _, e := range list {
-		if e.Name() != v.String() {
+		if e.Name() != kept {
 			os.RemoveAll(filepath.Join(dir, e.Name()))
 		}
 	}
