@@ -307,6 +307,25 @@ func TestTheSourceStaysAsItIs(t *testing.T) {
 	}
 }
 
+func TestTheSourceBehindALinkStaysAsItIs(t *testing.T) {
+	dir := write(t, t.TempDir(), map[string]string{"Procfile": "web: x", ".slugignore": "a", "a": ""})
+	link := filepath.Join(t.TempDir(), "link")
+	if err := os.Symlink(dir, link); err != nil {
+		t.Fatal(err)
+	}
+	c := compileHere(t, slug.Here{Dir: link, Environ: []string{"PATH=" + link + "/bin:" + os.Getenv("PATH")},
+		Buildpacks: []string{repository(t, map[string]string{"bin/detect": "#!/bin/sh\necho Own\n", "bin/compile": "#!/bin/sh\necho \"PATH is $PATH\"; touch $1/made\n"})}})
+	c.ok().says("PATH is " + os.Getenv("PATH") + "\n")
+	if _, err := os.Stat(filepath.Join(dir, "a")); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "made")); err == nil {
+		t.Error("it was compiled in place")
+	}
+	t.Setenv("TMPDIR", link)
+	compileHere(t, slug.Here{Dir: dir}).fails(slug.PhaseSettings, "holds the working directory")
+}
+
 func TestTooLargeASlugIsRefusedWithItsLargestDirectories(t *testing.T) {
 	if testing.Short() {
 		t.Skip("writes half a gigabyte")

@@ -24,10 +24,11 @@ type Here struct {
 
 // Run compiles a copy of the directory, which stays as it is.
 func (h Here) Run(ctx context.Context) error {
-	dir, err := filepath.Abs(h.Dir)
+	given, err := filepath.Abs(h.Dir)
 	if err != nil {
 		return failed(PhaseSettings, err)
 	}
+	dir, _ := filepath.EvalSymlinks(given) // or the copy would be a link to it
 	if st, err := os.Stat(dir); err != nil || !st.IsDir() {
 		return failed(PhaseSettings, fmt.Errorf("%s is not a directory", h.Dir))
 	}
@@ -53,7 +54,7 @@ func (h Here) Run(ctx context.Context) error {
 		return failed(PhaseSettings, err)
 	}
 	b.Environ = Environ(h.Environ)
-	b.Setenv("PATH", outside(dir, b.Getenv("PATH")))
+	b.Setenv("PATH", outside(given, outside(dir, b.Getenv("PATH"))))
 	if err := h.config(b, w); err != nil {
 		return failed(PhaseSettings, err)
 	}

@@ -14,7 +14,10 @@ type workDir struct {
 // newWorkDir makes one. The app is compiled at the fixed path TMPDIR/build
 // unless that is taken, since paths end up in what compilers make.
 func newWorkDir() (workDir, error) {
-	tmp := os.TempDir()
+	tmp, err := filepath.EvalSymlinks(os.TempDir())
+	if err != nil {
+		return workDir{}, err
+	}
 	path, err := os.MkdirTemp(tmp, "hoist-compile-")
 	if err != nil {
 		return workDir{}, err
