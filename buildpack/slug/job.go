@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"github.com/hoist-sh/hoist/buildpack"
 	"github.com/hoist-sh/hoist/buildpack/archive"
@@ -161,5 +162,5 @@ func fetchSource(ctx context.Context, url, checksum, dir string, w workDir) erro
 	if name := filepath.Base(root); name == "public" || name == "public_html" { // a static site without anything else
 		root = unpacked
 	}
-	return os.Rename(root, dir)
+	return syscall.Rename(root, dir) // os.Rename takes the place of no directory, not even an empty one
 }

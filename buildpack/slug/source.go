@@ -13,8 +13,8 @@ import (
 // never are files that are in no slug, at any depth.
 var never = map[string]bool{".git": true, ".gitmodules": true, ".DS_Store": true}
 
-// CopySource copies an app's source from one directory to another that it
-// makes: files, directories and symbolic links with their modes and times.
+// CopySource copies an app's source from one directory to another that is empty
+// or not there: files, directories and symbolic links with their modes and times.
 func CopySource(from, to string) error {
 	err := filepath.WalkDir(from, func(path string, d fs.DirEntry, err error) error {
 		if err != nil {
@@ -46,7 +46,7 @@ func copyEntry(from, to string, d fs.DirEntry) error {
 	}
 	switch info.Mode().Type() {
 	case fs.ModeDir:
-		if err := os.Mkdir(to, 0o755); err != nil {
+		if err := os.MkdirAll(to, 0o755); err != nil {
 			return err
 		}
 		return os.Chmod(to, info.Mode().Perm()|0o700)

@@ -8,7 +8,7 @@ import (
 // workDir holds what a compilation works on, below TMPDIR (/tmp).
 type workDir struct {
 	path  string
-	build string // BUILD_DIR; does not exist yet
+	build string // BUILD_DIR; empty
 }
 
 // newWorkDir makes one. The app is compiled at the fixed path TMPDIR/build
@@ -23,11 +23,12 @@ func newWorkDir() (workDir, error) {
 		return workDir{}, err
 	}
 	w := workDir{path: path, build: filepath.Join(tmp, "build")}
-	if err := os.Mkdir(w.build, 0o755); err != nil {
+	err = os.Mkdir(w.build, 0o755)
+	if err != nil {
 		w.build = filepath.Join(path, "build")
-		return w, nil
+		err = os.Mkdir(w.build, 0o755)
 	}
-	return w, os.Remove(w.build)
+	return w, err
 }
 
 func (w workDir) join(name string) string { return filepath.Join(w.path, name) }
