@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"time"
 
 	"github.com/hoist-sh/hoist/buildpack/archive"
@@ -25,22 +26,22 @@ var tarball = regexp.MustCompile(`\.(tgz|tar\.gz|tar)$`)
 // into dir, which must not exist.
 func Fetch(ctx context.Context, b *Build, source, dir string) (Script, error) {
 	u, err := url.Parse(source)
-	if err != nil {
-		return Script{}, fmt.Errorf("%q is not a buildpack URL: %w", source, err)
+	if err != nil { // which shows all of it
+		return Script{}, fmt.Errorf("%q is not a buildpack URL", Redacted(source))
 	}
 	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
 		return Script{}, err
 	}
 	switch {
 	case u.Scheme == "":
-		return Script{}, fmt.Errorf("%q is neither a built-in buildpack nor a URL; give its git or tarball URL instead", source)
+		return Script{}, fmt.Errorf("%q is neither a built-in buildpack nor a URL; give its git or tarball URL instead", Redacted(source))
 	case tarball.MatchString(u.Path):
 		err = fetchTarball(ctx, u, dir)
 	default:
 		err = clone(ctx, b, u, dir)
 	}
 	if err != nil {
-		return Script{}, fmt.Errorf("could not fetch the buildpack %s: %w", redacted(u), err)
+		return Script{}, fmt.Errorf("could not fetch the buildpack %s: %w", Redacted(source), err)
 	}
 	root := dir
 	if _, err := os.Stat(filepath.Join(dir, "bin")); err != nil { // a code host's tarball
@@ -49,12 +50,31 @@ func Fetch(ctx context.Context, b *Build, source, dir string) (Script, error) {
 		}
 	}
 	if _, err := os.Stat(filepath.Join(root, "bin", "compile")); err != nil {
-		return Script{}, fmt.Errorf("%s is not a buildpack: it has no bin/compile", redacted(u))
+		return Script{}, fmt.Errorf("%s is not a buildpack: it has no bin/compile", Redacted(source))
 	}
 	return Script{Dir: root}, nil
 }
 
-func redacted(u *url.URL) string { return u.Redacted() }
+// Redacted is a buildpack's name or URL as others may see it: without a password, or a token
+// in place of a user's name.
+func Redacted(source string) string {
+	u, err := url.Parse(source)
+	if err != nil { // what is before an @ may be part of one
+		scheme, rest, isURL := strings.Cut(source, "://")
+		if at := strings.LastIndexByte(rest, '@'); isURL && at >= 0 {
+			return scheme + "://xxxxx" + rest[at:]
+		}
+		return source
+	}
+	if u.User == nil {
+		return source
+	}
+	if _, secret := u.User.Password(); !secret && u.Scheme == "ssh" {
+		return source // git@
+	}
+	u.User = url.User("xxxxx")
+	return u.String()
+}
 
 func fetchTarball(ctx context.Context, u *url.URL, dir string) error {
 	var body io.ReadCloser
@@ -73,6 +93,10 @@ func fetchTarball(ctx context.Context, u *url.URL, dir string) error {
 			return err
 		}
 		resp, err := http.DefaultClient.Do(req)
+		var shown *url.Error // with the URL
+		if errors.As(err, &shown) {
+			err = shown.Err
+		}
 		if err != nil {
 			return err
 		}

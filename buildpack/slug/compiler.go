@@ -76,11 +76,11 @@ func (c *Compiler) detect(ctx context.Context) (Compiled, error) {
 func (c *Compiler) listed(ctx context.Context) (Compiled, error) {
 	out := c.Build.Out
 	if len(c.Buildpacks) == 1 {
-		out.Step("Using buildpack: %s", c.Buildpacks[0])
+		out.Step("Using buildpack: %s", buildpack.Redacted(c.Buildpacks[0]))
 	} else {
 		out.Step("Using buildpacks:")
 		for i, url := range c.Buildpacks {
-			out.Info("%d. %s", i+1, url)
+			out.Info("%d. %s", i+1, buildpack.Redacted(url))
 		}
 	}
 	var last buildpack.Buildpack
@@ -100,7 +100,7 @@ func (c *Compiler) listed(ctx context.Context) (Compiled, error) {
 		}
 		if name == "" {
 			return Compiled{}, failed(PhaseDetect, fmt.Errorf("App not compatible with buildpack: %s\n"+
-				"Its bin/detect did not find the files it looks for.", url))
+				"Its bin/detect did not find the files it looks for.", buildpack.Redacted(url)))
 		}
 		if err := c.run(ctx, p, name); err != nil {
 			return Compiled{Buildpack: name}, err

@@ -234,6 +234,18 @@ func TestBuildpacksThatFail(t *testing.T) {
 	compileApp(t, app, repository(t, garbage)).fails(slug.PhaseCompile, "no valid YAML")
 }
 
+func TestThePasswordOfABuildpackIsNotShown(t *testing.T) {
+	for _, url := range []string{"https://me:hidden@127.0.0.1:1/x.git", "https://hidden@127.0.0.1:1/x.git", "https://hidden@127.0.0.1:1/x.tgz",
+		"https://me:hidden/@127.0.0.1:1/x.git", "file://hidden@" + strings.TrimPrefix(repository(t, first), "file://")} {
+		for _, packs := range [][]string{{url}, {"hoist/procfile", url}} {
+			c := compileApp(t, map[string]string{"Procfile": "web: x"}, packs...).says("://xxxxx@")
+			if c.err == nil || strings.Contains(c.out+c.err.Error(), "hidden") {
+				t.Errorf("%s: %v; output:\n%s", url, c.err, c.out)
+			}
+		}
+	}
+}
+
 func TestTheNameOfABuildpackIsALineOfText(t *testing.T) {
 	compileApp(t, map[string]string{"Procfile": "web: x"}, repository(t, map[string]string{
 		"bin/detect": "#!/bin/sh\nprintf 'O\\0d\\033d\\r\\nmore\\n'\n", "bin/compile": "#!/bin/sh\n"})).ok().says("-----> Odd app detected\n")
