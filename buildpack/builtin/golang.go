@@ -2,12 +2,15 @@ package builtin
 
 import (
 	"context"
+	"debug/buildinfo"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path"
 	"path/filepath"
+	"runtime/debug"
+	"slices"
 	"strings"
 
 	"github.com/hoist-sh/hoist/buildpack"
@@ -42,7 +45,7 @@ func (Go) Compile(ctx context.Context, b *buildpack.Build) error {
 	return g.install(ctx)
 }
 
-// Release runs the only program, or the one named like the module, as "web".
+// Release runs the only program that was built, or the one named like the module, as "web".
 func (Go) Release(_ context.Context, b *buildpack.Build) (buildpack.Release, error) {
 	if b.Has("Procfile") {
 		return buildpack.Release{}, nil
@@ -51,23 +54,40 @@ func (Go) Release(_ context.Context, b *buildpack.Build) (buildpack.Release, err
 	if err != nil {
 		return buildpack.Release{}, err
 	}
-	programs, err := os.ReadDir(filepath.Join(b.Dir, "bin"))
+	programs, err := installed(filepath.Join(b.Dir, "bin"))
 	if err != nil {
 		return buildpack.Release{}, err
 	}
 	if len(programs) == 0 {
 		return buildpack.Release{}, errors.New("the Go build made no program")
 	}
-	web := programs[0].Name()
+	web := programs[0]
 	for _, name := range []string{mod.programName(), "server", "web"} {
-		for _, p := range programs {
-			if p.Name() == name {
-				web = name
-				return buildpack.Release{ProcessTypes: map[string]string{"web": "bin/" + quote(web)}}, nil
-			}
+		if slices.Contains(programs, name) {
+			web = name
+			break
 		}
 	}
 	return buildpack.Release{ProcessTypes: map[string]string{"web": "bin/" + quote(web)}}, nil
+}
+
+// buildTag is in each program that install made, so that it is known from what the app's
+// source has in bin/.
+const buildTag = "heroku"
+
+// installed returns the programs in bin that install made.
+func installed(bin string) (names []string, err error) {
+	list, err := os.ReadDir(bin)
+	for _, e := range list {
+		if !e.Type().IsRegular() {
+			continue
+		}
+		info, err := buildinfo.ReadFile(filepath.Join(bin, e.Name()))
+		if err == nil && slices.Contains(info.Settings, debug.BuildSetting{Key: "-tags", Value: buildTag}) {
+			names = append(names, e.Name())
+		}
+	}
+	return names, err
 }
 
 type goBuild struct {
@@ -136,7 +156,7 @@ func (g *goBuild) install(ctx context.Context) error {
 		spec = g.mod.install
 	}
 	if len(spec) == 0 {
-		mains, err := g.output(ctx, "list", "-tags", "heroku", "-f", "{{if eq .Name \"main\"}}{{.ImportPath}}{{end}}", "./...")
+		mains, err := g.output(ctx, "list", "-tags", buildTag, "-f", "{{if eq .Name \"main\"}}{{.ImportPath}}{{end}}", "./...")
 		if err != nil {
 			return err
 		}
@@ -151,11 +171,11 @@ func (g *goBuild) install(ctx context.Context) error {
 	if g.Has("vendor/modules.txt") {
 		g.Out.Step("Using the vendor directory")
 	}
-	g.Out.Step("Running: go install -tags heroku %s", strings.Join(spec, " "))
+	g.Out.Step("Running: go install -tags %s %s", buildTag, strings.Join(spec, " "))
 	if err := os.MkdirAll(filepath.Join(g.Dir, "bin"), 0o755); err != nil {
 		return err
 	}
-	return g.Run(g.goCommand(ctx, append([]string{"install", "-tags", "heroku"}, spec...)...))
+	return g.Run(g.goCommand(ctx, append([]string{"install", "-tags", buildTag}, spec...)...))
 }
 
 // programName is what go install calls the module's root package.
