@@ -75,8 +75,13 @@ func (s *Server) collectOnce(ctx context.Context, now time.Time) error {
 
 // collectBlobs deletes blobs that nothing in the database refers to. The blobs
 // are listed before the database is read: one that is referred to afterwards
-// is too young.
+// is too young. While a backup copies blobs none is deleted.
 func (s *Server) collectBlobs(ctx context.Context, now time.Time) error {
+	unlock, ok, err := s.DB.TryLock(ctx, hoist.LockBlobs)
+	if err != nil || !ok {
+		return err
+	}
+	defer unlock()
 	var blobs []hoist.BlobInfo
 	for _, prefix := range []string{slugPrefix, sourcePrefix, buildPrefix, cachePrefix} {
 		err := s.Blobs.List(ctx, prefix, func(b hoist.BlobInfo) error {

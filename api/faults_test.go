@@ -111,6 +111,17 @@ func TestNothingGrowsForEver(t *testing.T) {
 	}
 	// Another, so that the one of the server does not wake up meanwhile.
 	collector := New(nil, Config{DB: e.db, Blobs: e.blobs.Open(hoist.ComponentAPI), Log: slog.Default()})
+	backedUp, err := e.db.Lock(ctx, hoist.LockBlobs, func(time.Duration) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := collector.collectOnce(ctx, time.Now().Add(48*time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	backedUp()
+	if n := len(e.blobs.Keys()); n != len(needed)+len(garbage) {
+		t.Errorf("%d blobs are left of what a backup copies", n)
+	}
 	if err := collector.collectOnce(ctx, time.Now().Add(48*time.Hour)); err != nil {
 		t.Fatal(err)
 	}
