@@ -12,6 +12,15 @@ type Account struct {
 	UpdatedAt    time.Time
 }
 
+// AccountChange is what to change of an account; nil leaves it as it is.
+type AccountChange struct {
+	Email        *string
+	Name         *string
+	PasswordHash *string
+	// RevokeBut is the only authorization that outlives the change; empty: all do.
+	RevokeBut ID
+}
+
 // Key is an SSH public key of an account.
 type Key struct {
 	ID          ID

@@ -24,6 +24,13 @@ type App struct {
 	UpdatedAt         time.Time
 }
 
+// AppChange is what to change of an app; nil leaves it as it is.
+type AppChange struct {
+	Name        *string
+	Stack       *string
+	Maintenance *bool
+}
+
 // AppName is what an app may be called: Heroku's rule, 3 to 30 characters.
 var AppName = regexp.MustCompile(`^[a-z][a-z0-9-]{1,28}[a-z0-9]$`)
 

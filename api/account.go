@@ -11,8 +11,7 @@ import (
 
 type accountDB interface {
 	Account(ctx context.Context, identity string) (hoist.Account, error)
-	UpdateAccount(ctx context.Context, a hoist.Account) (hoist.Account, error)
-	DeleteOtherAuthorizations(ctx context.Context, accountID, keep hoist.ID) error
+	UpdateAccount(ctx context.Context, id hoist.ID, change hoist.AccountChange) (hoist.Account, error)
 	DeleteAccount(ctx context.Context, id hoist.ID) error
 }
 
@@ -91,22 +90,19 @@ func (s *Server) accountUpdate(c *call) (any, error) {
 	if err := c.decode(&in); err != nil {
 		return nil, err
 	}
-	a := c.account
-	if in.Name != nil {
-		a.Name = *in.Name
-	}
-	if len(a.Name) > 200 {
+	change := hoist.AccountChange{Name: in.Name}
+	if in.Name != nil && len(*in.Name) > 200 {
 		return nil, hoist.Invalid("Name is too long (maximum is 200 characters).")
 	}
-	if in.Email != nil && *in.Email != a.Email {
+	if in.Email != nil && *in.Email != c.account.Email {
 		if err := CheckEmail(*in.Email); err != nil {
 			return nil, err
 		}
-		a.Email = *in.Email
+		change.Email = in.Email
 	}
 	// What would let a thief of the token take the account over needs the
 	// password.
-	if in.NewPassword != "" || a.Email != c.account.Email {
+	if in.NewPassword != "" || change.Email != nil {
 		if err := s.checkOwnPassword(c, in.Password+in.CurrentPassword, "as password in the body"); err != nil {
 			return nil, err
 		}
@@ -116,19 +112,11 @@ func (s *Server) accountUpdate(c *call) (any, error) {
 		if err != nil {
 			return nil, err
 		}
-		a.PasswordHash = hash
-	}
-	updated, err := s.DB.UpdateAccount(c.Context(), a)
-	if err != nil {
-		return nil, err
-	}
-	if in.NewPassword != "" {
 		// A changed password ends what the old one has let in.
-		if err := s.DB.DeleteOtherAuthorizations(c.Context(), a.ID, c.auth.ID); err != nil {
-			return nil, err
-		}
+		change.PasswordHash, change.RevokeBut = &hash, c.auth.ID
 	}
-	return showAccount(updated), nil
+	updated, err := s.DB.UpdateAccount(c.Context(), c.account.ID, change)
+	return showAccount(updated), err
 }
 
 // checkOwnPassword is an error for the user unless password is that of the

@@ -30,6 +30,24 @@ func TestAppsAndWhatBelongsToThem(t *testing.T) {
 		}
 	})
 
+	e.run("changes that overlap do not undo each other", func(t *testing.T, e *env) {
+		flo := e.as("flo@example.com")
+		flo.overtaken("PATCH", "/account", `{"name":"Flo"}`, func() {
+			flo.want(200, "PATCH", "/account", `{"password":"correct horse","new_password":"battery staple"}`)
+		})
+		flo.want(403, "PATCH", "/account", `{"password":"correct horse","new_password":"staple battery"}`)
+		if got := flo.want(200, "PATCH", "/account", `{"password":"battery staple","new_password":"staple battery"}`); got.text("name") != "Flo" {
+			t.Errorf("%s", got.body)
+		}
+		flo.app("overlapped")
+		flo.overtaken("PATCH", "/apps/overlapped", `{"maintenance":true}`, func() {
+			flo.want(200, "PATCH", "/apps/overlapped", `{"name":"renamed"}`)
+		})
+		if got := flo.want(200, "GET", "/apps/renamed", ""); got.text("maintenance") != "true" {
+			t.Errorf("%s", got.body)
+		}
+	})
+
 	e.run("an account that owns nothing is deleted, what it did stays", func(t *testing.T, e *env) {
 		e.app("shared")
 		zoe := e.as("zoe@example.com")

@@ -13,7 +13,7 @@ type appDB interface {
 	CreateApp(ctx context.Context, a hoist.App) (hoist.App, error)
 	App(ctx context.Context, accountID hoist.ID, identity string) (hoist.App, error)
 	Apps(ctx context.Context, accountID hoist.ID) ([]hoist.App, error)
-	UpdateApp(ctx context.Context, a hoist.App) (hoist.App, error)
+	UpdateApp(ctx context.Context, id hoist.ID, change hoist.AppChange) (hoist.App, error)
 	DeleteApp(ctx context.Context, id hoist.ID) error
 }
 
@@ -194,7 +194,7 @@ func (s *Server) appUpdate(c *call, a hoist.App) (any, error) {
 	if err := c.decode(&in); err != nil {
 		return nil, err
 	}
-	before := a
+	change := hoist.AppChange{Maintenance: in.Maintenance}
 	if in.Name != nil && *in.Name != a.Name {
 		if err := ownerOnly(c, a, "rename it"); err != nil {
 			return nil, err
@@ -202,31 +202,28 @@ func (s *Server) appUpdate(c *call, a hoist.App) (any, error) {
 		if err := checkName(*in.Name); err != nil {
 			return nil, err
 		}
-		a.Name = *in.Name
-	}
-	if in.Maintenance != nil {
-		a.Maintenance = *in.Maintenance
+		change.Name = in.Name
 	}
 	for _, stack := range []identity{in.BuildStack, in.Stack} {
 		if err := s.checkStack(stack); err != nil {
 			return nil, err
 		}
 		if stack != "" {
-			a.Stack = s.Stack
+			change.Stack = &s.Stack
 		}
 	}
-	a, err := s.DB.UpdateApp(c.Context(), a)
+	updated, err := s.DB.UpdateApp(c.Context(), a.ID, change)
 	if err != nil {
 		return nil, err
 	}
 	s.ring(a.ID)
-	if a.Name != before.Name {
-		s.event(a.ID, "Renamed from %s to %s by user %s", before.Name, a.Name, c.account.Email)
+	if change.Name != nil {
+		s.event(a.ID, "Renamed from %s to %s by user %s", a.Name, *change.Name, c.account.Email)
 	}
-	if a.Maintenance != before.Maintenance {
-		s.event(a.ID, "%s maintenance mode by user %s", map[bool]string{true: "Enabled", false: "Disabled"}[a.Maintenance], c.account.Email)
+	if on := change.Maintenance; on != nil && *on != a.Maintenance {
+		s.event(a.ID, "%s maintenance mode by user %s", map[bool]string{true: "Enabled", false: "Disabled"}[*on], c.account.Email)
 	}
-	return s.showApp(a), nil
+	return s.showApp(updated), nil
 }
 
 func (s *Server) appDelete(c *call, a hoist.App) (any, error) {

@@ -228,6 +228,38 @@ func (e *env) want(status int, method, path, body string, headers ...string) ans
 	return a
 }
 
+// overtaken makes a request whose body comes late: when the API, which has
+// authenticated it, waits for that, and meanwhile is over.
+func (e *env) overtaken(method, path, body string, meanwhile func()) {
+	e.t.Helper()
+	late := io.MultiReader(&onRead{f: meanwhile}, strings.NewReader(body))
+	r, err := http.NewRequest(method, e.url+path, late)
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	r.ContentLength = int64(len(body))
+	r.Header.Set("Authorization", "Bearer "+e.token)
+	r.Header.Set("Expect", "100-continue")
+	client := http.Client{Transport: &http.Transport{ExpectContinueTimeout: time.Minute}, Timeout: time.Minute}
+	defer client.CloseIdleConnections()
+	response, err := client.Do(r)
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	response.Body.Close()
+	if response.StatusCode != 200 {
+		e.t.Fatalf("%s %s %s: %d", method, path, body, response.StatusCode)
+	}
+}
+
+// onRead is an empty text before whose end something is done.
+type onRead struct{ f func() }
+
+func (r *onRead) Read([]byte) (int, error) {
+	r.f()
+	return 0, io.EOF
+}
+
 // app makes an app and returns its name and ID.
 func (e *env) app(name string) (string, hoist.ID) {
 	e.t.Helper()

@@ -41,12 +41,23 @@ func (db *DB) Account(ctx context.Context, identity string) (hoist.Account, erro
 	return a, found(err, "user")
 }
 
-// UpdateAccount writes the e-mail address, name and password hash.
-func (db *DB) UpdateAccount(ctx context.Context, a hoist.Account) (hoist.Account, error) {
-	updated, err := scanAccount(db.Pool.QueryRow(ctx, `
-		UPDATE accounts SET email = $2, name = $3, password_hash = $4, updated_at = now() WHERE id = $1
-		RETURNING `+accountColumns, a.ID, a.Email, a.Name, a.PasswordHash))
-	return updated, emailTaken(found(err, "user"), a.Email)
+// UpdateAccount changes an account and returns it as it is then.
+func (db *DB) UpdateAccount(ctx context.Context, id hoist.ID, change hoist.AccountChange) (a hoist.Account, err error) {
+	err = db.tx(ctx, func(tx pgx.Tx) error {
+		a, err = scanAccount(tx.QueryRow(ctx, `
+			UPDATE accounts SET email = coalesce($2, email), name = coalesce($3, name),
+				password_hash = coalesce($4, password_hash), updated_at = now()
+			WHERE id = $1 RETURNING `+accountColumns, id, change.Email, change.Name, change.PasswordHash))
+		if err != nil || change.RevokeBut == "" {
+			return err
+		}
+		_, err = tx.Exec(ctx, `DELETE FROM authorizations WHERE account_id = $1 AND id <> $2`, id, change.RevokeBut)
+		return err
+	})
+	if change.Email != nil {
+		err = emailTaken(err, *change.Email)
+	}
+	return a, found(err, "user")
 }
 
 // DeleteAccount deletes an account with its keys, tokens and collaborations. It

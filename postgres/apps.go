@@ -70,18 +70,20 @@ func (db *DB) Apps(ctx context.Context, accountID hoist.ID) ([]hoist.App, error)
 		`SELECT `+appColumns+` FROM`+appTables+`WHERE `+maySee+` ORDER BY a.name`, accountID)
 }
 
-// UpdateApp writes the name, stack and maintenance mode.
-func (db *DB) UpdateApp(ctx context.Context, a hoist.App) (hoist.App, error) {
-	tag, err := db.Pool.Exec(ctx, `
-		UPDATE apps SET name = $2, stack = $3, maintenance = $4, updated_at = now() WHERE id = $1`,
-		a.ID, a.Name, a.Stack, a.Maintenance)
+// UpdateApp changes an app and returns it as it is then.
+func (db *DB) UpdateApp(ctx context.Context, id hoist.ID, change hoist.AppChange) (hoist.App, error) {
+	_, err := db.Pool.Exec(ctx, `
+		UPDATE apps SET name = coalesce($2, name), stack = coalesce($3, stack), maintenance = coalesce($4, maintenance),
+			updated_at = now()
+		WHERE id = $1`, id, change.Name, change.Stack, change.Maintenance)
+	if err != nil && change.Name != nil {
+		err = nameTaken(err, *change.Name)
+	}
 	if err != nil {
-		return a, nameTaken(err, a.Name)
+		return hoist.App{}, err
 	}
-	if tag.RowsAffected() == 0 {
-		return a, hoist.NotFound("app")
-	}
-	return appByID(ctx, db.Pool, a.ID)
+	a, err := appByID(ctx, db.Pool, id)
+	return a, found(err, "app")
 }
 
 // DeleteApp removes an app and all its rows. Its blobs are collected later.

@@ -92,10 +92,3 @@ func (db *DB) RegenerateAuthorization(ctx context.Context, accountID, id hoist.I
 		WHERE account_id = $1 AND id = $2 RETURNING `+authorizationColumns, accountID, id, tokenHash))
 	return t, found(err, "authorization")
 }
-
-// DeleteOtherAuthorizations revokes all tokens of an account but one, after a
-// change of its password.
-func (db *DB) DeleteOtherAuthorizations(ctx context.Context, accountID, keep hoist.ID) error {
-	_, err := db.Pool.Exec(ctx, `DELETE FROM authorizations WHERE account_id = $1 AND id <> $2`, accountID, keep)
-	return err
-}

@@ -54,10 +54,11 @@ $ echo 'correct horse' | hoist seed exec api hoist admin account ann@example.com
 				if err != nil && line == "" {
 					return fmt.Errorf("--password-stdin: %w", err)
 				}
-				if account.PasswordHash, err = api.HashPassword(strings.TrimRight(line, "\r\n")); err != nil {
+				hash, err := api.HashPassword(strings.TrimRight(line, "\r\n"))
+				if err != nil {
 					return err
 				}
-				if account, err = db.UpdateAccount(cmd.Context(), account); err != nil {
+				if _, err := db.UpdateAccount(cmd.Context(), account.ID, hoist.AccountChange{PasswordHash: &hash}); err != nil {
 					return err
 				}
 			}
