@@ -21,7 +21,7 @@ const busPatience = 2 * time.Second
 type buildStream struct {
 	bus  hoist.Bus
 	id   hoist.ID
-	said strings.Builder // what was written here, should the bus be away
+	said strings.Builder // by api, from "Launching..." on; what compile said is in the database
 }
 
 func (o *buildStream) print(format string, args ...any) {
@@ -45,26 +45,29 @@ func (o *buildStream) end(ctx context.Context, state hoist.BuildState) {
 	o.bus.Flush(ctx)
 }
 
-// read returns the whole output so far, also that of others, or its last
-// outputKept bytes.
-func (o *buildStream) read(ctx context.Context) string {
+// resume finds out what was said by the process that launched the build before
+// this one, and reports whether there is anything.
+func (o *buildStream) resume(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(ctx, busPatience)
 	defer cancel()
-	o.bus.Flush(ctx)
-	var text strings.Builder
 	stream, err := o.bus.Tail(ctx, hoist.StreamBuilds+o.id, allChunks, false)
-	if err == nil {
-		for m := range stream {
-			var chunk hoist.BuildChunk
-			if json.Unmarshal(m.Data, &chunk) == nil {
-				text.WriteString(chunk.Text)
-			}
+	if err != nil {
+		return false
+	}
+	for m := range stream {
+		var chunk hoist.BuildChunk
+		switch err := json.Unmarshal(m.Data, &chunk); {
+		case err != nil:
+		case chunk.Text == launching:
+			o.said.Reset()
+			o.said.WriteString(launching)
+		case o.said.Len() > outputKept: // it was the app's build that said so
+			o.said.Reset()
+		case o.said.Len() > 0:
+			o.said.WriteString(chunk.Text)
 		}
 	}
-	if text.Len() < o.said.Len() {
-		return o.said.String()
-	}
-	return lastBytes(text.String(), outputKept)
+	return o.said.Len() > 0
 }
 
 // lastBytes cuts the beginning of a text that has more than n bytes, at a line

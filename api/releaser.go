@@ -3,7 +3,6 @@ package api
 import (
 	"context"
 	"errors"
-	"strings"
 	"sync"
 	"time"
 
@@ -81,14 +80,15 @@ func (s *Server) launch(ctx context.Context, b hoist.Build) {
 	go s.keepClaim(ctx, stop, b.ID)
 
 	out := &buildStream{bus: s.Bus, id: b.ID}
-	if b.ReleaseID == "" || !strings.Contains(out.read(ctx), launching) { // or said by who had it before
+	if b.ReleaseID == "" || !out.resume(ctx) {
 		out.print(launching)
 	}
 	r, err := s.makeRelease(ctx, b)
 	if e, ok := hoist.AsError(err); ok && ctx.Err() == nil {
 		out.print(" failed\n !     %s\n", e.Message)
-		s.event(b.AppID, "Build failed: %s", e.Message)
-		s.finish(ctx, b, out, hoist.BuildFailed, e.Message)
+		if s.finish(ctx, b, out, hoist.BuildFailed, e.Message) {
+			s.event(b.AppID, "Build failed: %s", e.Message)
+		}
 		return
 	}
 	if err != nil {
@@ -145,15 +145,18 @@ func (s *Server) keepClaim(ctx context.Context, stop func(), id hoist.ID) {
 }
 
 // finish writes the end of a build, first where it counts. It reports false if
-// the build is not ours any more.
+// the build is not ours any more. What is kept of the output is compile's and
+// what was said here, as the bus may have been away for any of it.
 func (s *Server) finish(ctx context.Context, b hoist.Build, out *buildStream, state hoist.BuildState, reason string) bool {
-	output := out.read(ctx)
 	for {
-		err := s.DB.FinishBuild(ctx, b.ID, s.id, state, reason, output)
+		_, compiled, _, err := s.DB.BuildOutput(ctx, b.ID)
+		if err == nil {
+			err = s.DB.FinishBuild(ctx, b.ID, s.id, state, reason, lastBytes(compiled+out.said.String(), outputKept))
+		}
 		if err == nil {
 			break
 		}
-		if errors.Is(err, hoist.ErrConflict) {
+		if errors.Is(err, hoist.ErrConflict) || errors.Is(err, hoist.ErrNotFound) {
 			return false
 		}
 		s.Log.Warn("cannot write the end of a build", "build", b.ID, "err", err)

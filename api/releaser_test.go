@@ -21,7 +21,8 @@ func (e *env) built(appID hoist.ID, types map[string]string, push *hoist.Push, c
 	e.exec(`INSERT INTO slugs (id, app_id, blob_key, sha256, size, process_types, buildpack_provided, ready) VALUES ($1, $2, $3, 'abc', 7, $4, 'Go', true)`,
 		slug, appID, "slugs/"+appID+"/"+slug, types)
 	e.say(build, "-----> Go app detected\n")
-	e.exec(`INSERT INTO builds (id, app_id, account_id, state, stack, source_version, push, slug_id) VALUES ($1, $2, $3, 'built', 'debian-12', $4, $5, $6)`,
+	e.exec(`INSERT INTO builds (id, app_id, account_id, state, stack, source_version, push, slug_id, output)
+		VALUES ($1, $2, $3, 'built', 'debian-12', $4, $5, $6, E'-----> Go app detected\n')`,
 		build, appID, e.account.ID, commit, push, slug)
 	e.bus.Ring(hoist.BellBuild, nil)
 	return build
@@ -285,7 +286,7 @@ func TestWithoutTheBusReleasesAreMadeAndReadAllTheSame(t *testing.T) {
 	e.nats.Stop()
 	build := e.built(id, map[string]string{"web": "./server"}, nil, "de63889c20a96347679af2c5160c390727fa6749")
 	b, output := e.ended("busless", build)
-	contains(t, output, "-----> Launching... done, v2\n")
+	contains(t, output, "-----> Go app detected\n-----> Launching... done, v2\n")
 	if b.text("status") != "succeeded" {
 		t.Errorf("%s", b.body)
 	}

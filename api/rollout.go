@@ -38,7 +38,7 @@ func (s *Server) await(ctx context.Context, b hoist.Build, r hoist.Release, out 
 func (s *Server) awaitSeed(ctx context.Context, r hoist.Release, now hoist.Rollout, out *buildStream) string {
 	began := time.Now()
 	news := began
-	inline := strings.HasSuffix(out.read(ctx), launching)
+	inline := strings.HasSuffix(out.said.String(), launching)
 	head := func(how string) string {
 		if inline {
 			return fmt.Sprintf(" %s, v%d\n", how, r.Version)

@@ -113,7 +113,7 @@ func TestAReleaseOfThePlatformIsWhatTheSeedSaysOfIt(t *testing.T) {
 		if b.text("status") != "succeeded" || strings.Count(output, "Launching...") != 1 {
 			t.Errorf("%s", output)
 		}
-		contains(t, output, "done, v2")
+		contains(t, output, "Go app detected", "Launching... done, v2")
 	})
 }
 

@@ -58,7 +58,7 @@ func (db *DB) Build(ctx context.Context, appID, id hoist.ID) (hoist.Build, error
 }
 
 // BuildOutput returns the state of a build and, when it has ended, what it
-// said and why it failed.
+// said and why it failed. Of one that is compiled it returns what compile said.
 func (db *DB) BuildOutput(ctx context.Context, id hoist.ID) (state hoist.BuildState, output, reason string, err error) {
 	err = db.Pool.QueryRow(ctx, `SELECT state, output, error FROM builds WHERE id = $1`, id).Scan(&state, &output, &reason)
 	return state, output, reason, found(err, "build")
