@@ -76,7 +76,6 @@ type Server struct {
 	requests *limiters // by account
 	logins   *limiters // by e-mail address and by client address
 	passages chan struct{}
-	id       hoist.ID // of this process, for claims
 	waitsFor atomic.Pointer[string]
 
 	launchPatience  time.Duration // for new web dynos; shorter in tests
@@ -94,7 +93,6 @@ func New(l net.Listener, c Config) *Server {
 		requests:        newLimiters(requestsPerMinute/60.0, requestBurst),
 		logins:          newLimiters(loginsPerMinute/60.0, loginBurst),
 		passages:        make(chan struct{}, 2),
-		id:              hoist.NewID(),
 		launchPatience:  launchPatience,
 		rolloutPatience: rolloutPatience,
 		rolloutNews:     rolloutNews,

@@ -10,10 +10,10 @@ import (
 )
 
 type releaserDB interface {
-	ClaimBuilt(ctx context.Context, by string, lease time.Duration) (*hoist.Build, error)
-	RenewRelease(ctx context.Context, id hoist.ID, by string, lease time.Duration) error
-	ReleaseBuild(ctx context.Context, id hoist.ID, by, description string) (hoist.Release, error)
-	FinishBuild(ctx context.Context, id hoist.ID, by string, state hoist.BuildState, reason, output string) error
+	ClaimBuilt(ctx context.Context, token string, lease time.Duration) (*hoist.Build, error)
+	RenewRelease(ctx context.Context, id hoist.ID, token string, lease time.Duration) error
+	ReleaseBuild(ctx context.Context, id hoist.ID, token, description string) (hoist.Release, error)
+	FinishBuild(ctx context.Context, id hoist.ID, token string, state hoist.BuildState, reason, output string) error
 	Rollout(ctx context.Context, releaseID hoist.ID) (hoist.Rollout, error)
 	Launch(ctx context.Context, releaseID hoist.ID) (web int, current int, dynos []hoist.Dyno, err error)
 }
@@ -41,7 +41,9 @@ func (s *Server) release(ctx context.Context) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-		b, err := s.DB.ClaimBuilt(ctx, s.id, releaseLease)
+		// A token for each claim: one that ran out excludes also whoever in this
+		// process still works on it.
+		b, err := s.DB.ClaimBuilt(ctx, hoist.NewID(), releaseLease)
 		if b != nil {
 			launches.Go(func() {
 				defer func() { <-slots }()
@@ -77,7 +79,7 @@ func poke(wake chan<- struct{}) {
 func (s *Server) launch(ctx context.Context, b hoist.Build) {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	go s.keepClaim(ctx, stop, b.ID)
+	go s.keepClaim(ctx, stop, b)
 
 	out := &buildStream{bus: s.Bus, id: b.ID}
 	if b.ReleaseID == "" || !out.resume(ctx) {
@@ -109,7 +111,7 @@ func (s *Server) launch(ctx context.Context, b hoist.Build) {
 func (s *Server) makeRelease(ctx context.Context, b hoist.Build) (hoist.Release, error) {
 	began := time.Now()
 	for {
-		r, err := s.DB.ReleaseBuild(ctx, b.ID, s.id, deployDescription(b.SourceVersion, b.ID))
+		r, err := s.DB.ReleaseBuild(ctx, b.ID, b.ClaimedBy, deployDescription(b.SourceVersion, b.ID))
 		e, user := hoist.AsError(err)
 		switch {
 		case err == nil:
@@ -122,7 +124,7 @@ func (s *Server) makeRelease(ctx context.Context, b hoist.Build) (hoist.Release,
 		s.Log.Warn("cannot make a release", "build", b.ID, "err", err)
 		if time.Since(began) > releaseTries {
 			return r, &hoist.Error{ID: "release_failed", Status: 500,
-				Message: "The release could not be made; the log of the API says why. Nothing was changed; push again."}
+				Message: "The release could not be made; the log of the API says why. See with hoist releases that it is not there before you push again."}
 		}
 		if !sleep(ctx, time.Second) {
 			return r, ctx.Err()
@@ -132,16 +134,16 @@ func (s *Server) makeRelease(ctx context.Context, b hoist.Build) (hoist.Release,
 
 // keepClaim renews the claim on a build until ctx ends; then it gives it up at
 // once, which means nothing for a build that has ended. stop is called when
-// another process has it.
-func (s *Server) keepClaim(ctx context.Context, stop func(), id hoist.ID) {
+// another one has it.
+func (s *Server) keepClaim(ctx context.Context, stop func(), b hoist.Build) {
 	for sleep(ctx, releaseLease/3) {
-		if err := s.DB.RenewRelease(ctx, id, s.id, releaseLease); errors.Is(err, hoist.ErrConflict) {
+		if err := s.DB.RenewRelease(ctx, b.ID, b.ClaimedBy, releaseLease); errors.Is(err, hoist.ErrConflict) {
 			stop()
 		}
 	}
 	bye, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
-	s.DB.RenewRelease(bye, id, s.id, 0)
+	s.DB.RenewRelease(bye, b.ID, b.ClaimedBy, 0)
 }
 
 // finish writes the end of a build, first where it counts. It reports false if
@@ -151,7 +153,7 @@ func (s *Server) finish(ctx context.Context, b hoist.Build, out *buildStream, st
 	for {
 		_, compiled, _, err := s.DB.BuildOutput(ctx, b.ID)
 		if err == nil {
-			err = s.DB.FinishBuild(ctx, b.ID, s.id, state, reason, lastBytes(compiled+out.said.String(), outputKept))
+			err = s.DB.FinishBuild(ctx, b.ID, b.ClaimedBy, state, reason, lastBytes(compiled+out.said.String(), outputKept))
 		}
 		if err == nil {
 			break

@@ -78,16 +78,16 @@ func (db *DB) CancelBuild(ctx context.Context, appID, id hoist.ID) (hoist.Build,
 	return db.Build(ctx, appID, id)
 }
 
-// ClaimBuilt gives by the oldest build that waits for its release, or whose
-// claim has run out; nil if there is none.
-func (db *DB) ClaimBuilt(ctx context.Context, by string, lease time.Duration) (*hoist.Build, error) {
+// ClaimBuilt claims the oldest build that waits for its release, or whose claim
+// has run out, for whoever knows the token; nil if there is none.
+func (db *DB) ClaimBuilt(ctx context.Context, token string, lease time.Duration) (*hoist.Build, error) {
 	b, err := scanBuild(db.Pool.QueryRow(ctx, `
 		UPDATE builds b SET state = 'releasing', claimed_by = $1, lease_until = now() + $2::interval, updated_at = now()
 		WHERE id = (
 			SELECT id FROM builds
 			WHERE finished_at IS NULL AND (state = 'built' OR state = 'releasing' AND lease_until < now())
 			ORDER BY created_at LIMIT 1 FOR UPDATE SKIP LOCKED)
-		RETURNING `+buildColumns, by, lease))
+		RETURNING `+buildColumns, token, lease))
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, nil
 	}
@@ -98,10 +98,10 @@ func (db *DB) ClaimBuilt(ctx context.Context, by string, lease time.Duration) (*
 }
 
 // RenewRelease prolongs a claim; ErrConflict if another has it now.
-func (db *DB) RenewRelease(ctx context.Context, id hoist.ID, by string, lease time.Duration) error {
+func (db *DB) RenewRelease(ctx context.Context, id hoist.ID, token string, lease time.Duration) error {
 	tag, err := db.Pool.Exec(ctx, `
 		UPDATE builds SET lease_until = now() + $3::interval
-		WHERE id = $1 AND claimed_by = $2 AND state = 'releasing'`, id, by, lease)
+		WHERE id = $1 AND claimed_by = $2 AND state = 'releasing'`, id, token, lease)
 	if err == nil && tag.RowsAffected() == 0 {
 		return hoist.ErrConflict
 	}
@@ -113,7 +113,7 @@ func (db *DB) RenewRelease(ctx context.Context, id hoist.ID, by string, lease ti
 // together or not at all. Called again it returns the release made before.
 // ErrConflict means that the claim is lost; other errors of the user's kind
 // mean that the build cannot be released.
-func (db *DB) ReleaseBuild(ctx context.Context, id hoist.ID, by, description string) (hoist.Release, error) {
+func (db *DB) ReleaseBuild(ctx context.Context, id hoist.ID, token, description string) (hoist.Release, error) {
 	var r hoist.Release
 	err := db.tx(ctx, func(tx pgx.Tx) error {
 		// The app first, then the build: the order of all who lock both.
@@ -128,7 +128,7 @@ func (db *DB) ReleaseBuild(ctx context.Context, id hoist.ID, by, description str
 		if err != nil {
 			return found(err, "build")
 		}
-		if b.State != hoist.BuildReleasing || b.ClaimedBy != by {
+		if b.State != hoist.BuildReleasing || b.ClaimedBy != token {
 			return hoist.ErrConflict
 		}
 		if b.ReleaseID != "" {
@@ -216,11 +216,12 @@ func zeroObject(name string) bool {
 }
 
 // FinishBuild ends a claimed build with its output; ErrConflict if the claim
-// is lost.
-func (db *DB) FinishBuild(ctx context.Context, id hoist.ID, by string, state hoist.BuildState, reason, output string) error {
+// is lost. One whose release was made does not fail any more: that is
+// ErrConflict, too, and the next claim goes on with it.
+func (db *DB) FinishBuild(ctx context.Context, id hoist.ID, token string, state hoist.BuildState, reason, output string) error {
 	tag, err := db.Pool.Exec(ctx, `
 		UPDATE builds SET state = $3, error = $4, output = $5, finished_at = now(), updated_at = now()
-		WHERE id = $1 AND claimed_by = $2 AND state = 'releasing'`, id, by, state, reason, output)
+		WHERE id = $1 AND claimed_by = $2 AND state = 'releasing' AND (release_id IS NULL OR $3 <> 'failed')`, id, token, state, reason, output)
 	if err == nil && tag.RowsAffected() == 0 {
 		return hoist.ErrConflict
 	}
