@@ -151,9 +151,13 @@ func (s *Server) accountDelete(c *call) (any, error) {
 	return showAccount(c.account), s.DB.DeleteAccount(c.Context(), c.account.ID)
 }
 
+// emailMost is how long an e-mail address may be (RFC 5321, 4.5.3.1.3, without
+// the brackets).
+const emailMost = 254
+
 // CheckEmail is an error for the user unless email is an address.
 func CheckEmail(email string) error {
-	if parsed, err := mail.ParseAddress(email); err != nil || parsed.Address != email || len(email) > 254 {
+	if parsed, err := mail.ParseAddress(email); err != nil || parsed.Address != email || len(email) > emailMost {
 		return hoist.Invalid("Email %.100q is not an e-mail address.", email)
 	}
 	return nil

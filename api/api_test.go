@@ -497,6 +497,13 @@ func TestOnlyWhoMayGetsIn(t *testing.T) {
 		if !limited {
 			t.Error("no limit")
 		}
+		// Nobody keeps another from logging in, nor has long texts remembered.
+		e.as("owner@example.com")
+		for range 2 * loginBurst {
+			e.send("POST", "/oauth/authorizations", `{}`, basic("owner@example.com:guess"), "X-Forwarded-For: 1.2.3.4")
+		}
+		e.want(201, "POST", "/oauth/authorizations", `{"scope":["global"]}`, basic("owner@example.com:"+testPassword), "X-Forwarded-For: 1.2.3.5")
+		e.want(401, "POST", "/oauth/authorizations", `{}`, basic(strings.Repeat("x", emailMost)+"@example.com:guess"), "X-Forwarded-For: 1.2.3.4")
 	})
 }
 

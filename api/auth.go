@@ -67,10 +67,15 @@ func (s *Server) authenticate(r *http.Request) (*call, error) {
 // login checks an e-mail address and a password, at a bounded rate for each
 // address and each client, and with bounded memory for all.
 func (s *Server) login(r *http.Request, email, password string) (hoist.Account, error) {
-	_, byEmail := s.logins.allow("email " + strings.ToLower(email))
-	_, byClient := s.logins.allow("client " + clientAddress(r))
-	if !byEmail || !byClient {
-		return hoist.Account{}, tooMany("Too many attempts to log in. Wait a minute and try again.")
+	if len(email) > emailMost {
+		return hoist.Account{}, hoist.ErrUnauthorized
+	}
+	// The client first: one that has used up its own attempts does not use up
+	// those of the address's owner.
+	for _, key := range []string{"client " + clientAddress(r), "email " + strings.ToLower(email)} {
+		if _, ok := s.logins.allow(key); !ok {
+			return hoist.Account{}, tooMany("Too many attempts to log in. Wait a minute and try again.")
+		}
 	}
 	account, err := s.DB.Account(r.Context(), email)
 	hash := account.PasswordHash

@@ -3,7 +3,6 @@ package api
 import (
 	"net/http"
 	"sync"
-	"time"
 
 	"github.com/hoist-sh/hoist"
 	"golang.org/x/time/rate"
@@ -19,41 +18,39 @@ const (
 )
 
 // limiters is a rate limit for each of many keys, in this process's memory.
+// Keys asked for are in recent; when it is full, those not asked for since it
+// was empty are forgotten.
 type limiters struct {
 	perSecond rate.Limit
 	burst     int
 
-	mu sync.Mutex
-	by map[string]*rate.Limiter
+	mu              sync.Mutex
+	recent, earlier map[string]*rate.Limiter
 }
 
+// recentMost is how many keys are recent; so many again are not yet forgotten.
+const recentMost = 10_000
+
 func newLimiters(perSecond float64, burst int) *limiters {
-	return &limiters{perSecond: rate.Limit(perSecond), burst: burst, by: map[string]*rate.Limiter{}}
+	return &limiters{perSecond: rate.Limit(perSecond), burst: burst, recent: map[string]*rate.Limiter{}}
 }
 
 // allow takes one of the key's tokens and returns how many are left.
 func (l *limiters) allow(key string) (left int, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	limiter := l.by[key]
+	limiter := l.recent[key]
 	if limiter == nil {
-		if len(l.by) >= 10_000 {
-			l.forget()
+		if limiter = l.earlier[key]; limiter == nil {
+			limiter = rate.NewLimiter(l.perSecond, l.burst)
 		}
-		limiter = rate.NewLimiter(l.perSecond, l.burst)
-		l.by[key] = limiter
+		if len(l.recent) == recentMost {
+			l.earlier, l.recent = l.recent, map[string]*rate.Limiter{}
+		}
+		l.recent[key] = limiter
 	}
 	ok = limiter.Allow()
 	return max(int(limiter.Tokens()), 0), ok
-}
-
-// forget drops the keys whose buckets are full again: they lose nothing.
-func (l *limiters) forget() {
-	for key, limiter := range l.by {
-		if limiter.TokensAt(time.Now()) >= float64(l.burst) {
-			delete(l.by, key)
-		}
-	}
 }
 
 func tooMany(message string) error {
