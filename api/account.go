@@ -120,7 +120,8 @@ func (s *Server) accountUpdate(c *call) (any, error) {
 }
 
 // checkOwnPassword is an error for the user unless password is that of the
-// account, which may have none. where says how to send one.
+// account. One that has none gets it from who runs the platform: its token alone
+// is not enough. where says how to send the password.
 func (s *Server) checkOwnPassword(c *call, password, where string) error {
 	forbidden := func(message string) error {
 		return &hoist.Error{ID: "forbidden", Message: message, Status: http.StatusForbidden}
@@ -130,7 +131,8 @@ func (s *Server) checkOwnPassword(c *call, password, where string) error {
 	}
 	switch {
 	case c.account.PasswordHash == "":
-		return nil
+		return forbidden("This needs the account's password, and it has none. Whoever runs the platform can give it one: " +
+			"hoist seed exec api hoist admin account " + c.account.Email + " --password-stdin")
 	case password == "":
 		return forbidden("This needs the current password, " + where + ".")
 	case !s.passwordMatches(c.account.PasswordHash, password):

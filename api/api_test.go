@@ -488,6 +488,17 @@ func TestOnlyWhoMayGetsIn(t *testing.T) {
 		eve.want(422, "PATCH", "/account", `{"email":"ann@example.com","password":"battery staple"}`)
 	})
 
+	e.run("a token alone does not take over an account without a password", func(t *testing.T, e *env) {
+		robot := e.as("robot@example.com")
+		e.exec(`UPDATE accounts SET password_hash = '' WHERE email = 'robot@example.com'`)
+		for method, body := range map[string]string{"PATCH": `{"new_password":"battery staple"}`, "DELETE": ""} {
+			if got := robot.want(403, method, "/account", body); !strings.Contains(got.text("message"), "hoist admin account robot@example.com --password-stdin") {
+				t.Errorf("%s", got.body)
+			}
+		}
+		robot.want(200, "PATCH", "/account", `{"name":"Robot"}`)
+	})
+
 	e.run("guessing passwords is slow", func(t *testing.T, e *env) {
 		limited := false
 		for range loginBurst + 1 {
