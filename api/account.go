@@ -3,8 +3,8 @@ package api
 import (
 	"context"
 	"encoding/base64"
-	"net/http"
 	"net/mail"
+	"strings"
 
 	"github.com/hoist-sh/hoist"
 )
@@ -95,19 +95,15 @@ func (s *Server) accountUpdate(c *call) (any, error) {
 		return nil, hoist.Invalid("Name is too long (maximum is 200 characters).")
 	}
 	if in.Email != nil && *in.Email != c.account.Email {
-		if err := CheckEmail(*in.Email); err != nil {
-			return nil, err
-		}
-		change.Email = in.Email
+		return nil, forbidden("The e-mail address cannot be changed here: this platform sends no mail, so it cannot see whose it is. " +
+			"Whoever runs the platform can change it: hoist seed exec api hoist admin email " + c.account.Email + " NEW")
 	}
 	// What would let a thief of the token take the account over needs the
 	// password.
-	if in.NewPassword != "" || change.Email != nil {
+	if in.NewPassword != "" {
 		if err := s.checkOwnPassword(c, in.Password+in.CurrentPassword, "as password in the body"); err != nil {
 			return nil, err
 		}
-	}
-	if in.NewPassword != "" {
 		hash, err := HashPassword(in.NewPassword)
 		if err != nil {
 			return nil, err
@@ -123,9 +119,6 @@ func (s *Server) accountUpdate(c *call) (any, error) {
 // account. One that has none gets it from who runs the platform: its token alone
 // is not enough. where says how to send the password.
 func (s *Server) checkOwnPassword(c *call, password, where string) error {
-	forbidden := func(message string) error {
-		return &hoist.Error{ID: "forbidden", Message: message, Status: http.StatusForbidden}
-	}
 	if _, ok := s.logins.allow("email " + c.account.ID); !ok {
 		return tooMany("Too many attempts. Wait a minute and try again.")
 	}
@@ -157,8 +150,14 @@ func (s *Server) accountDelete(c *call) (any, error) {
 // the brackets).
 const emailMost = 254
 
-// CheckEmail is an error for the user unless email is an address.
+// CheckEmail is an error for the user unless email is an address that somebody
+// can have. Those below "invalid" (RFC 2606) nobody can, so that the platform
+// gives them to accounts that are nobody's.
 func CheckEmail(email string) error {
+	domain := email[strings.LastIndex(email, "@")+1:]
+	if strings.HasSuffix("."+strings.ToLower(domain), ".invalid") {
+		return hoist.Invalid("Email %.100q: nobody has addresses below .invalid.", email)
+	}
 	if parsed, err := mail.ParseAddress(email); err != nil || parsed.Address != email || len(email) > emailMost {
 		return hoist.Invalid("Email %.100q is not an e-mail address.", email)
 	}

@@ -241,12 +241,10 @@ func (s *Server) appDelete(c *call, a hoist.App) (any, error) {
 // platform's own.
 func ownerOnly(c *call, a hoist.App, what string) error {
 	if a.System {
-		return &hoist.Error{ID: "forbidden", Status: http.StatusForbidden,
-			Message: a.Name + " is the platform itself; nobody can " + what + "."}
+		return forbidden(a.Name + " is the platform itself; nobody can " + what + ".")
 	}
 	if a.OwnerID != c.account.ID {
-		return &hoist.Error{ID: "forbidden", Status: http.StatusForbidden,
-			Message: "Only the owner of " + a.Name + ", " + a.OwnerEmail + ", can " + what + "."}
+		return forbidden("Only the owner of " + a.Name + ", " + a.OwnerEmail + ", can " + what + ".")
 	}
 	return nil
 }

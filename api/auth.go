@@ -50,8 +50,7 @@ func (s *Server) authenticate(r *http.Request) (*call, error) {
 	account, auth, err := s.DB.Authenticate(r.Context(), HashToken(secret))
 	if err == nil {
 		if !permitted(auth.Scope, r.Method, r.URL.Path) {
-			return nil, &hoist.Error{ID: "forbidden", Status: http.StatusForbidden,
-				Message: "The scope of this token (" + strings.Join(auth.Scope, ", ") + ") does not include this."}
+			return nil, forbidden("The scope of this token (" + strings.Join(auth.Scope, ", ") + ") does not include this.")
 		}
 		return &call{Request: r, account: account, auth: auth, token: secret}, nil
 	}

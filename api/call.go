@@ -114,3 +114,7 @@ func holdsNUL(body []byte) bool {
 func badRequest(message string) error {
 	return &hoist.Error{ID: "bad_request", Message: message, Status: http.StatusBadRequest}
 }
+
+func forbidden(message string) error {
+	return &hoist.Error{ID: "forbidden", Message: message, Status: http.StatusForbidden}
+}

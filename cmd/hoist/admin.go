@@ -20,7 +20,7 @@ func init() {
 		GroupID: "platform",
 		Hidden:  true,
 	}
-	admin.AddCommand(adminAccountCommand())
+	admin.AddCommand(adminAccountCommand(), adminEmailCommand())
 	commands = append(commands, admin)
 }
 
@@ -37,10 +37,7 @@ It needs DATABASE_URL, not a running platform, and may be run again.`,
 $ echo 'correct horse' | hoist seed exec api hoist admin account ann@example.com --password-stdin`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if os.Getenv("DATABASE_URL") == "" {
-				return fmt.Errorf("DATABASE_URL is not set. On the machine of the platform, as root: hoist seed exec api hoist admin account %s", args[0])
-			}
-			db, err := postgres.Open(cmd.Context(), os.Getenv("DATABASE_URL"))
+			db, err := openAdminDB(cmd, args)
 			if err != nil {
 				return err
 			}
@@ -85,6 +82,47 @@ $ echo 'correct horse' | hoist seed exec api hoist admin account ann@example.com
 	cmd.Flags().StringVar(&keyFile, "key", "", "add the SSH public key in `FILE`")
 	cmd.Flags().StringVar(&token, "token", "", "make an API token with this `DESCRIPTION` and print it")
 	return cmd
+}
+
+func adminEmailCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "email OLD NEW",
+		Short: "Give an account another e-mail address",
+		Long: `Give an account another e-mail address. The platform sends no mail: see yourself
+that the new one is hers. Apps are shared with addresses, and passwords and
+tokens given to them.`,
+		Example: `$ hoist seed exec api hoist admin email ann@example.com ann@example.org`,
+		Args:    cobra.ExactArgs(2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			for _, email := range args {
+				if err := api.CheckEmail(email); err != nil {
+					return err
+				}
+			}
+			db, err := openAdminDB(cmd, args)
+			if err != nil {
+				return err
+			}
+			defer db.Close()
+			account, err := db.Account(cmd.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			_, err = db.UpdateAccount(cmd.Context(), account.ID, hoist.AccountChange{Email: &args[1]})
+			return err
+		},
+	}
+}
+
+// openAdminDB opens the platform's database for a command, or says how to run
+// it where that is known.
+func openAdminDB(cmd *cobra.Command, args []string) (*postgres.DB, error) {
+	url := os.Getenv("DATABASE_URL")
+	if url == "" {
+		return nil, fmt.Errorf("DATABASE_URL is not set. On the machine of the platform, as root: hoist seed exec api %s %s",
+			cmd.CommandPath(), strings.Join(args, " "))
+	}
+	return postgres.Open(cmd.Context(), url)
 }
 
 // ensureAccount returns the account with an e-mail address, made if there is
