@@ -75,6 +75,10 @@ func TestTheAPIWaitsForTheDatabaseAndComesBack(t *testing.T) {
 		got := far.send("GET", "/account", "")
 		return got.status == 503 && got.text("id") == "unavailable" && got.header.Get("Retry-After") != ""
 	}
+	unsure := func() bool {
+		got := far.send("POST", "/apps", "")
+		return got.status == 503 && strings.Contains(got.text("message"), "may or may not have been done")
+	}
 	works := func() bool { return far.send("GET", "/account", "").status == 200 }
 	eventually(t, "503 before the database is there", unavailable)
 	server := New(l, Config{DB: through, Blobs: e.blobs.Open(hoist.ComponentAPI), Log: slog.Default()})
@@ -88,6 +92,7 @@ func TestTheAPIWaitsForTheDatabaseAndComesBack(t *testing.T) {
 	}
 	set(false)
 	eventually(t, "503 when the database has gone", unavailable)
+	eventually(t, "503 for a change", unsure)
 	set(true)
 	eventually(t, "it works again", works)
 }

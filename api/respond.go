@@ -77,7 +77,10 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 		if s.DB.Ping(ping) != nil {
 			w.Header().Set("Retry-After", "3")
 			e = &hoist.Error{ID: "unavailable", Status: http.StatusServiceUnavailable,
-				Message: "The platform waits for its database. Nothing was changed; try again in a few seconds."}
+				Message: "The platform waits for its database. Try again in a few seconds."}
+			if r.Method != http.MethodGet && r.Method != http.MethodHead {
+				e.Message = "The platform waits for its database. This may or may not have been done: in a few seconds, look before you try again."
+			}
 		} else {
 			id := w.Header().Get("Request-Id")
 			e = &hoist.Error{ID: "internal_server_error", Status: http.StatusInternalServerError,
