@@ -165,12 +165,16 @@ func TestAppsAndWhatBelongsToThem(t *testing.T) {
 			slug := e.want(201, "POST", "/apps/slugs/slugs", `{"process_types":`+types+`,"commit":"de63889c20a96347679af2c5160c390727fa6749"}`)
 			release := `{"slug":"` + slug.text("id") + `"}`
 			e.want(422, "POST", "/apps/slugs/releases", release)
-			put(t, slug.text("blob.url"), "hsqs image "+fmt.Sprint(i))
+			image := "hsqs image " + fmt.Sprint(i)
+			put(t, slug.text("blob.url"), image)
 			got := e.want(201, "POST", "/apps/slugs/releases", release)
+			put(t, slug.text("blob.url"), "hsqs another") // too late
+			if kept := fetched(t, e.want(200, "GET", "/apps/slugs/slugs/"+slug.text("id"), "").text("blob.url")); kept != image {
+				t.Errorf("what was released has become %q", kept)
+			}
 			if got.text("description") != "Deploy de63889" || got.text("version") != fmt.Sprint(i+2) || got.text("current") != "true" {
 				t.Errorf("%s", got.body)
 			}
-			e.want(200, "GET", "/apps/slugs/slugs/"+slug.text("id"), "")
 		}
 		formation := e.want(200, "GET", "/apps/slugs/formation", "")
 		if formation.text("0.type") != "clock" || formation.text("0.quantity") != "0" || formation.text("1.command") != "./server -v2" ||
@@ -339,6 +343,20 @@ func TestAppsAndWhatBelongsToThem(t *testing.T) {
 		}
 		e.want(422, "POST", "/apps/slugs/log-sessions", `{"lines":"many"}`)
 	})
+}
+
+func fetched(t *testing.T, url string) string {
+	t.Helper()
+	response, err := http.Get(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
 }
 
 func put(t *testing.T, url, body string) {

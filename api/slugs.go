@@ -42,9 +42,17 @@ type blobJSON struct {
 	URL    string `json:"url"`
 }
 
+// uploadKey is where clients put a slug's image. From there it is copied to the
+// slug's own key, to which nobody has a URL to put anything.
+func uploadKey(slug hoist.Slug) string { return slug.Key + ".upload" }
+
 // showSlug shows a slug with a URL to get its image by, or to put it.
 func (s *Server) showSlug(c *call, slug hoist.Slug, method string) (any, error) {
-	url, err := s.Blobs.Presign(c.Context(), method, slug.Key, transferTime, hoist.FromPublic)
+	key := slug.Key
+	if !slug.Ready {
+		key = uploadKey(slug)
+	}
+	url, err := s.Blobs.Presign(c.Context(), method, key, transferTime, hoist.FromPublic)
 	if err != nil {
 		return nil, err
 	}
@@ -121,12 +129,13 @@ func (s *Server) slugCreate(c *call, a hoist.App) (any, error) {
 }
 
 // checkStored makes sure that the image of a slug that a client uploaded is in
-// the blob store, is a squashfs image and is what the client said.
+// the blob store, is a squashfs image and is what the client said, and takes it:
+// from then on the client's URL, while it is good, changes nothing.
 func (s *Server) checkStored(ctx context.Context, slug hoist.Slug) error {
 	if slug.Ready {
 		return nil
 	}
-	image, info, err := s.Blobs.Get(ctx, slug.Key)
+	image, info, err := s.Blobs.Get(ctx, uploadKey(slug))
 	if errors.Is(err, hoist.ErrNotFound) {
 		return hoist.Invalid("Slug %s has no image yet: PUT it to the blob's URL first.", slug.ID)
 	}
@@ -142,12 +151,17 @@ func (s *Server) checkStored(ctx context.Context, slug hoist.Slug) error {
 	if magic, _ := r.Peek(4); string(magic) != "hsqs" {
 		return hoist.Invalid("Slug %s is not a squashfs image (mksquashfs DIR IMAGE -comp zstd).", slug.ID)
 	}
-	if _, err := io.Copy(io.Discard, r); err != nil {
+	if err := s.Blobs.Put(ctx, slug.Key, r, info.Size, hoist.SlugLimit); err != nil {
 		return err
 	}
 	got := hex.EncodeToString(sum.Sum(nil))
 	if slug.SHA256 != "" && slug.SHA256 != got {
+		s.Blobs.Delete(ctx, slug.Key)
 		return hoist.Invalid("Slug %s has the checksum SHA256:%s, not the one it was announced with.", slug.ID, got)
 	}
-	return s.DB.SlugStored(ctx, slug.ID, info.Size, got)
+	if err := s.DB.SlugStored(ctx, slug.ID, info.Size, got); err != nil {
+		return err
+	}
+	s.Blobs.Delete(ctx, uploadKey(slug)) // else the collector does
+	return nil
 }
