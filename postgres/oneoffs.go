@@ -31,14 +31,19 @@ func scanShownDyno(row pgx.Row) (d hoist.Dyno, err error) {
 // next number. More than limit at a time are refused.
 func (db *DB) RunDyno(ctx context.Context, d hoist.Dyno, limit int) (hoist.Dyno, error) {
 	err := db.tx(ctx, func(tx pgx.Tx) error {
+		if err := lockApp(ctx, tx, d.AppID); err != nil {
+			return err
+		}
+		// A statement of its own: one that waited for the lock would not see the
+		// dynos that were started meanwhile.
 		var running int
 		err := tx.QueryRow(ctx, `
-			WITH app AS (UPDATE apps SET next_dyno = next_dyno + 1 WHERE id = $1 RETURNING next_dyno - 1 AS number, current_release_id)
-			SELECT number, coalesce(current_release_id::text, ''),
-				(SELECT count(*) FROM dynos WHERE app_id = $1 AND kind = 'run' AND state <> 'down')
-			FROM app`, d.AppID).Scan(&d.Number, &d.ReleaseID, &running)
+			UPDATE apps SET next_dyno = next_dyno + 1 WHERE id = $1
+			RETURNING next_dyno - 1, coalesce(current_release_id::text, ''),
+				(SELECT count(*) FROM dynos WHERE app_id = $1 AND kind = 'run' AND state <> 'down')`,
+			d.AppID).Scan(&d.Number, &d.ReleaseID, &running)
 		if err != nil {
-			return found(err, "app")
+			return err
 		}
 		if running >= limit {
 			return hoist.Invalid("%d one-off dynos are running, which is the limit. Stop one with ps:stop.", running)
