@@ -37,9 +37,12 @@ var AppName = regexp.MustCompile(`^[a-z][a-z0-9-]{1,28}[a-z0-9]$`)
 // PlatformHosts are the platform's own hosts, below its domain.
 var PlatformHosts = []string{"api", "git", "logs", "blobs"}
 
-// ReservedNames are host names of the platform itself, or soon; no app may take
-// them.
-var ReservedNames = append([]string{"www", "status", "run", "proof"}, PlatformHosts...)
+// ProofApp is the app with which releases of the platform prove themselves.
+const ProofApp = "hoist-proof"
+
+// ReservedNames are host names of the platform itself, or soon, and names of
+// its own apps; nobody may call an app so.
+var ReservedNames = append([]string{"www", "status", "run", "proof", SystemApp, ProofApp}, PlatformHosts...)
 
 // ConfigVars is an app's environment.
 type ConfigVars map[string]string

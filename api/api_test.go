@@ -121,7 +121,7 @@ func TestAppsAndWhatBelongsToThem(t *testing.T) {
 		e.app("taken")
 		for name, message := range map[string]string{
 			"taken": "Name taken is already taken", "ab": "too short", "1abc": "start with a letter", "api": "reserved",
-			"hoist": "reserved", strings.Repeat("a", 31): "too long", "Upper": "lowercase", "abc-": "end with",
+			"hoist": "reserved", "hoist-proof": "reserved", strings.Repeat("a", 31): "too long", "Upper": "lowercase", "abc-": "end with",
 		} {
 			got := e.want(422, "POST", "/apps", `{"name":"`+name+`"}`)
 			if !strings.Contains(got.text("message"), message) || got.text("id") != "invalid_params" {

@@ -102,7 +102,7 @@ func checkName(name string) error {
 		return hoist.Invalid("Name is too long (maximum is 30 characters)")
 	case !hoist.AppName.MatchString(name):
 		return hoist.Invalid("Name must start with a letter, end with a letter or digit and can only contain lowercase letters, digits, and dashes.")
-	case name == hoist.SystemApp || slices.Contains(hoist.ReservedNames, name):
+	case slices.Contains(hoist.ReservedNames, name):
 		return hoist.Invalid("Name %s is reserved for the platform itself.", name)
 	}
 	return nil

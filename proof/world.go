@@ -18,7 +18,7 @@ import (
 
 const (
 	email   = "proof@hoist.invalid" // RFC 2606: nobody's
-	appName = "hoist-proof"
+	appName = hoist.ProofApp
 
 	tokenLife = 2 * time.Hour
 )
