@@ -483,6 +483,10 @@ func TestOnlyWhoMayGetsIn(t *testing.T) {
 		e.want(200, "GET", "/account/keys", "")
 		e.want(200, "GET", "/account/keys/"+made.text("id"), "")
 		e.want(200, "GET", "/account/keys/"+made.text("fingerprint"), "")
+		const slashes = "SHA256:a//b///c"
+		e.exec(`INSERT INTO keys (id, account_id, public_key, fingerprint) VALUES ($1, $2, 'ssh-ed25519 x', $3)`, hoist.NewID(), e.account.ID, slashes)
+		e.want(200, "GET", "/account/keys/"+strings.ReplaceAll(slashes, "/", "%2F"), "")
+		e.want(200, "DELETE", "/account/keys/"+slashes, "")
 		dora := e.as("dora@example.com")
 		dora.want(422, "POST", "/account/keys", `{"public_key":"`+key+`"}`)
 		dora.want(404, "DELETE", "/account/keys/"+made.text("id"), "")

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"path"
 
 	"github.com/hoist-sh/hoist"
 	"golang.org/x/crypto/ssh"
@@ -96,8 +97,9 @@ func (s *Server) keyList(c *call) (any, error) {
 	return page(c, list, showKey, sortKey[hoist.Key]{"id", func(k hoist.Key) string { return k.ID }})
 }
 
-// key finds the key in the path: by ID or fingerprint (which may hold slashes)
-// or, as people say it, by comment.
+// key finds the key in the path: by ID or fingerprint (which may hold slashes,
+// of which tidyPath leaves one where there are several) or, as people say it, by
+// comment.
 func (s *Server) key(c *call) (hoist.Key, error) {
 	list, err := s.DB.Keys(c.Context(), c.account.ID)
 	if err != nil {
@@ -105,7 +107,7 @@ func (s *Server) key(c *call) (hoist.Key, error) {
 	}
 	name := c.PathValue("key")
 	for _, k := range list {
-		if name == k.ID || name == k.Fingerprint || name == k.Comment {
+		if name == k.ID || name == k.Fingerprint || name == path.Clean(k.Fingerprint) || name == k.Comment {
 			return k, nil
 		}
 	}
