@@ -113,8 +113,9 @@ func clientAddress(r *http.Request) string {
 var scopes = []string{"global", "identity", "read", "write", "read-protected", "write-protected"}
 
 // permitted reports whether a token's scope covers a request: identity is only
-// the account's own page, read only reads, and without "protected" config vars
-// stay out of reach.
+// the account's own page, read only reads, and without "protected" no request
+// reads or writes config vars. As with Heroku that is no secret kept from a
+// token that may write: what it runs in the app, or has built, sees them.
 func permitted(granted []string, method, path string) bool {
 	has := func(list ...string) bool {
 		return slices.ContainsFunc(list, func(s string) bool { return slices.Contains(granted, s) })

@@ -15,8 +15,8 @@ import (
 )
 
 // outputURL is where a build's output can be read by whoever was given the
-// URL, as it comes. It is below the domain itself, the one host name that every
-// client of the API can reach.
+// URL, as it comes. It is below the API's host, which every client of the API
+// can reach.
 func (s *Server) outputURL(id hoist.ID) string {
 	return s.Public.API() + "builds/" + id + "/output?key=" + s.outputKey(id)
 }
