@@ -7,7 +7,8 @@
 //
 // The greeting is a segment of its own (the Heroku CLI drops the whole first
 // chunk it reads) and is sent when the dyno runs. A client that is refused
-// gets a line " !    why\r\n" in its place and the end of the stream.
+// gets a line " !    why\r\n" in its place and the end of the stream; the public
+// port says nothing to one whose secret it does not know.
 //
 // A client says that its standard input is at its end by [EOT]. Closing the
 // connection, or its own direction of it, means that it went away: the dyno is

@@ -140,11 +140,11 @@ func TestRelay(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer conn.Close()
 		conn.Write([]byte("hello\x04"))
 		if got, err := io.ReadAll(conn); err != nil || string(got) != "hello" {
 			t.Errorf("%q, %v", got, err)
 		}
+		conn.Close()
 		<-ended
 	})
 	t.Run("both end with the client", func(t *testing.T) {
@@ -162,6 +162,53 @@ func TestRelay(t *testing.T) {
 		}
 		<-ended
 	})
+}
+
+// TestAClientThatStillSendsGetsAllOutput is `yes | hoist run 'cat big'`.
+func TestAClientThatStillSendsGetsAllOutput(t *testing.T) {
+	big := bytes.Repeat([]byte("output\n"), 30_000)
+	for name, end := range map[string]func(net.Conn){
+		"the dyno reads on":      func(conn net.Conn) { CloseWrite(conn); io.Copy(io.Discard, conn) },
+		"the dyno reads no more": func(conn net.Conn) { conn.(*net.TCPConn).CloseRead(); CloseWrite(conn) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			addr := serve(t, nil, func(conn net.Conn) {
+				if Accept(conn, func(string) error { return nil }) == nil {
+					conn.Write(big)
+					end(conn)
+				}
+			})
+			ended := make(chan struct{})
+			router := serve(t, nil, func(conn net.Conn) {
+				defer close(ended)
+				ReadSecret(conn)
+				dyno, err := Dial(t.Context(), addr, "x")
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				Welcome(conn)
+				Relay(t.Context(), conn, dyno)
+			})
+			conn, err := Dial(t.Context(), router, "x")
+			if err != nil {
+				t.Fatal(err)
+			}
+			go func() {
+				for line := bytes.Repeat([]byte("y\n"), 1000); ; {
+					if _, err := conn.Write(line); err != nil {
+						return
+					}
+				}
+			}()
+			time.Sleep(200 * time.Millisecond) // the dyno ends before its client has read a byte
+			if got, err := io.ReadAll(conn); err != nil || len(got) != len(big) {
+				t.Errorf("%d of %d bytes, %v", len(got), len(big), err)
+			}
+			conn.Close()
+			<-ended
+		})
+	}
 }
 
 func TestGreetingIsOneWriteAndNothingBeyondTheSecretIsRead(t *testing.T) {
