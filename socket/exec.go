@@ -3,6 +3,7 @@ package socket
 import (
 	"fmt"
 	"os"
+	"runtime"
 	"strconv"
 	"strings"
 
@@ -26,7 +27,23 @@ func Exec(path string, args []string, files []hoist.NamedFile) error {
 	if len(files) > 0 {
 		env = append(env, "LISTEN_FDS="+strconv.Itoa(len(files)), "LISTEN_FDNAMES="+strings.Join(names, ":"))
 	}
-	for i, fd := range fds { // whatever was there is of no use any more
+	failed := make(chan error)
+	go func() {
+		// A thread with file descriptors of its own: where the sockets go there may be those that Go
+		// waits with in other threads, and it ends the process if they become something else.
+		runtime.LockOSThread() // for good: if this fails the thread ends
+		failed <- replace(path, args, env, names, fds)
+	}()
+	return <-failed
+}
+
+// replace executes a program from a thread that shares its file descriptors
+// with no other, with fds as those from firstFD on.
+func replace(path string, args, env, names []string, fds []int) error {
+	if err := unix.Unshare(unix.CLONE_FILES); err != nil {
+		return os.NewSyscallError("unshare", err)
+	}
+	for i, fd := range fds {
 		if err := unix.Dup3(fd, firstFD+i, 0); err != nil {
 			return fmt.Errorf("socket %q: %w", names[i], err)
 		}
