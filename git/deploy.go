@@ -35,6 +35,7 @@ func (p *pushing) deploy(ctx context.Context, push hoist.Push, commit string) er
 	build.SourceDescription = strings.ToValidUTF8(strings.TrimSpace(string(subject)), "")
 	build.SourceKey = buildPrefix + build.ID + sourceName
 	if build.SourceChecksum, err = p.storeSource(ctx, build.SourceKey, commit); err != nil {
+		p.say("failed.\n")
 		return err
 	}
 	p.say("done.\n")

@@ -73,19 +73,36 @@ func run(ctx context.Context, dir string, env []string, stdin io.Reader, args ..
 	return out.Bytes(), err
 }
 
-// runTo is run with the output going to w.
+// runTo is run with the output going to w, whose error ends git.
 func runTo(ctx context.Context, w io.Writer, dir string, env []string, stdin io.Reader, args ...string) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
 	cmd := command(ctx, nil, env, append([]string{"--git-dir", dir}, args...)...)
 	var stderr tail
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = stdin, w, &stderr
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = stdin, endingWriter(w, cancel), &stderr
 	if err := cmd.Run(); err != nil {
-		if ctx.Err() != nil {
-			return ctx.Err()
+		if cause := context.Cause(ctx); cause != nil {
+			return cause
 		}
 		return fmt.Errorf("git %s: %w: %s", args[0], err, stderr.String())
 	}
 	return nil
 }
+
+// endingWriter is w, whose first error goes to cancel.
+func endingWriter(w io.Writer, cancel context.CancelCauseFunc) io.Writer {
+	return writerFunc(func(p []byte) (int, error) {
+		n, err := w.Write(p)
+		if err != nil {
+			cancel(err)
+		}
+		return n, err
+	})
+}
+
+type writerFunc func([]byte) (int, error)
+
+func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
 
 // tail keeps the end of what a process says.
 type tail struct{ b []byte }

@@ -64,10 +64,11 @@ type Config struct {
 	// Proven is closed when people's connections may come in at SSH; nil: at once.
 	Proven <-chan struct{}
 
-	PushLimit  int64         // bytes of a push; default 1 GiB
-	CacheLimit int64         // bytes of mirrors on disk; default 5 GiB
-	PushWait   time.Duration // how long a push waits for another one to the same app; default 15 min
-	Drain      time.Duration // how long connections may go on when Run is to end; default 25 s
+	PushLimit   int64         // bytes of a push; default 1 GiB
+	SourceLimit int64         // bytes of a source that is deployed, unpacked; default 4 GiB
+	CacheLimit  int64         // bytes of mirrors on disk; default 5 GiB
+	PushWait    time.Duration // how long a push waits for another one to the same app; default 15 min
+	Drain       time.Duration // how long connections may go on when Run is to end; default 25 s
 }
 
 // Server is the component.
@@ -85,6 +86,7 @@ const cutGrace = 3 * time.Second
 // New makes the component.
 func New(c Config) *Server {
 	c.PushLimit = cmp.Or(c.PushLimit, 1<<30)
+	c.SourceLimit = cmp.Or(c.SourceLimit, 4<<30)
 	c.CacheLimit = cmp.Or(c.CacheLimit, 5<<30)
 	c.PushWait = cmp.Or(c.PushWait, 15*time.Minute)
 	c.Drain = cmp.Or(c.Drain, 25*time.Second)

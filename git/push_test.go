@@ -261,6 +261,33 @@ func TestOversizedPushIsRefusedWithAReason(t *testing.T) {
 	}
 }
 
+func TestSourcesThatAreBigUnpackedAreRefused(t *testing.T) {
+	w := newWorld(t)
+	s := w.server(func(c *git.Config) { c.SourceLimit = 2 << 20 })
+	ann := w.person("ann")
+	app, dir := ann.app("shop"), ann.work()
+	os.WriteFile(filepath.Join(dir, "zeros"), make([]byte, 3<<20), 0o644)
+	ann.commit(dir, "ok small packed")
+	ann.fails("The source is more than 2 MiB unpacked", dir, "push", s.sshURL("shop"), "main")
+
+	// A thousand times a directory of a thousand times the same file.
+	object, mode := strings.TrimSpace(ann.git(dir, "rev-parse", "HEAD:file")), "100644"
+	for range 2 {
+		raw, _ := hex.DecodeString(object)
+		var tree []byte
+		for i := range 1000 {
+			tree = append(fmt.Appendf(tree, "%s %03d\x00", mode, i), raw...)
+		}
+		os.WriteFile(filepath.Join(dir, "tree"), tree, 0o644)
+		object, mode = strings.TrimSpace(ann.git(dir, "hash-object", "-w", "-t", "tree", "tree")), "40000"
+	}
+	commit := strings.TrimSpace(ann.git(dir, "commit-tree", object, "-m", "ok many"))
+	ann.fails("more than 500,000 files", dir, "push", s.sshURL("shop"), commit+":refs/heads/main")
+	if refs, builds := w.refs(app), w.states(app); len(refs) != 0 || len(builds) != 0 {
+		t.Error(refs, builds)
+	}
+}
+
 func TestTreesThatEscapeAreRefused(t *testing.T) {
 	w := newWorld(t)
 	s := w.server()

@@ -107,7 +107,3 @@ func (s *session) talk(ctx context.Context, config, env []string, files []*os.Fi
 	}
 	return err
 }
-
-type writerFunc func([]byte) (int, error)
-
-func (f writerFunc) Write(p []byte) (int, error) { return f(p) }

@@ -91,6 +91,9 @@ const (
 // storeSource stores the commit's tree as a gzipped tar, the same bytes for
 // the same commit, and returns its checksum.
 func (p *pushing) storeSource(ctx context.Context, key, commit string) (checksum string, err error) {
+	if err := p.checkEntries(ctx, commit); err != nil {
+		return "", err
+	}
 	f, err := os.CreateTemp(p.scratch.dir, "source_*")
 	if err != nil {
 		return "", err
@@ -99,7 +102,8 @@ func (p *pushing) storeSource(ctx context.Context, key, commit string) (checksum
 	defer f.Close()
 	sum := sha256.New()
 	z, _ := gzip.NewWriterLevel(io.MultiWriter(f, sum), gzip.BestSpeed)
-	err = runTo(ctx, z, p.scratch.dir, p.env, nil, "-c", "tar.umask=0022", "archive", "--format=tar", commit)
+	unpacked := &limited{z, p.SourceLimit, refuse("The source is more than %d MiB unpacked. Is something in it that should not be?", p.SourceLimit>>20)}
+	err = runTo(ctx, unpacked, p.scratch.dir, p.env, nil, "-c", "tar.umask=0022", "archive", "--format=tar", commit)
 	if err := errors.Join(err, z.Close()); err != nil {
 		return "", err
 	}

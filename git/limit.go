@@ -1,0 +1,44 @@
+package git
+
+import (
+	"bytes"
+	"context"
+	"io"
+)
+
+const (
+	// sourceEntries and sourceNames bound a source's files and directories and
+	// the bytes of a list of them: git archive has them all in memory.
+	sourceEntries = 500_000
+	sourceNames   = 256 << 20
+)
+
+// limited passes on what is written until it is more than left, and then
+// fails with err.
+type limited struct {
+	w    io.Writer
+	left int64
+	err  error
+}
+
+func (l *limited) Write(p []byte) (int, error) {
+	if l.left -= int64(len(p)); l.left < 0 {
+		return 0, l.err
+	}
+	return l.w.Write(p)
+}
+
+// checkEntries refuses a commit of too many files. It takes a few objects to
+// make a tree without an end, of trees that name each other many times.
+func (p *pushing) checkEntries(ctx context.Context, commit string) error {
+	tooMany := refusal("The source has more than 500,000 files and directories, or names that are too long.\n" +
+		"Is something in it that should not be?")
+	entries := 0
+	count := writerFunc(func(list []byte) (int, error) {
+		if entries += bytes.Count(list, []byte{0}); entries > sourceEntries {
+			return 0, tooMany
+		}
+		return len(list), nil
+	})
+	return runTo(ctx, &limited{count, sourceNames, tooMany}, p.scratch.dir, p.env, nil, "ls-tree", "-r", "-t", "-z", commit)
+}
