@@ -27,13 +27,13 @@ func (p *pushing) deploy(ctx context.Context, push hoist.Push, commit string) er
 		SourceVersion: commit,
 		Push:          &push,
 	}
-	subject, err := p.git(ctx, nil, "log", "-1", "--format=%s", "--encoding=UTF-8", commit)
-	if err != nil {
+	subject := &head{limit: subjectKept}
+	if err := runTo(ctx, subject, p.scratch.dir, p.env, nil, "log", "-1", "--format=%s", "--encoding=UTF-8", commit); err != nil {
 		return err
 	}
-	subject = subject[:min(len(subject), subjectKept)]
-	build.SourceDescription = strings.ToValidUTF8(strings.TrimSpace(string(subject)), "")
+	build.SourceDescription = strings.ToValidUTF8(strings.TrimSpace(string(subject.b)), "")
 	build.SourceKey = buildPrefix + build.ID + sourceName
+	var err error
 	if build.SourceChecksum, err = p.storeSource(ctx, build.SourceKey, commit); err != nil {
 		p.say("failed.\n")
 		return err

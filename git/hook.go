@@ -23,6 +23,13 @@ const HookName = "pre-receive"
 // one end of a socket pair, inherited through git: nobody else can connect.
 const hookEnv = "HOIST_HOOK_FD"
 
+// updatesLimit bounds the list of a push's updates, in bytes: several times
+// what a repository may have. As JSON it is a third longer.
+const (
+	updatesLimit = 12 << 20
+	requestLimit = 16<<20 + 64<<10
+)
+
 // hookRequest is what the hook is asked by git (githooks(5), pre-receive).
 type hookRequest struct {
 	Updates []byte            // "old new ref" lines
@@ -53,9 +60,13 @@ func Hook(stdin io.Reader, stderr io.Writer) int {
 	}
 	conn := os.NewFile(uintptr(fd), "hoist")
 	defer conn.Close()
-	updates, err := io.ReadAll(stdin)
+	updates, err := io.ReadAll(io.LimitReader(stdin, updatesLimit+1))
 	if err != nil {
 		return fail(err)
+	}
+	if len(updates) > updatesLimit {
+		fmt.Fprint(stderr, bang("These are too many branches and tags for one push. Push fewer of them at once."))
+		return 1
 	}
 	req := hookRequest{Updates: updates, Env: map[string]string{}}
 	for _, name := range quarantineEnv {
@@ -81,7 +92,7 @@ func (p *pushing) serveHook(ctx context.Context, conn net.Conn) {
 	defer conn.Close()
 	defer context.AfterFunc(ctx, func() { conn.Close() })()
 	var req hookRequest
-	if err := json.NewDecoder(conn).Decode(&req); err != nil {
+	if err := json.NewDecoder(io.LimitReader(conn, requestLimit)).Decode(&req); err != nil {
 		return // rejected by git itself, or the client went away
 	}
 	// The hook says nothing more; when it ends, so does the push.

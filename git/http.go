@@ -74,7 +74,7 @@ func (s *Server) serveGit(w http.ResponseWriter, r *http.Request, ses session) {
 			line := "# service=git-" + string(ses.service) + "\n"
 			answer.prefix = fmt.Sprintf("%04x%s0000", len(line)+4, line)
 		}
-	} else if ses.in, err = requestBody(w, r, ses.service, s.PushLimit); err != nil {
+	} else if ses.in, err = requestBody(w, r, s.inputLimit(ses.service)); err != nil {
 		http.Error(w, "This is not gzip.", http.StatusBadRequest)
 		return
 	}

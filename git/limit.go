@@ -28,6 +28,17 @@ func (l *limited) Write(p []byte) (int, error) {
 	return l.w.Write(p)
 }
 
+// head keeps the start of what is written.
+type head struct {
+	b     []byte
+	limit int
+}
+
+func (h *head) Write(p []byte) (int, error) {
+	h.b = append(h.b, p[:min(len(p), h.limit-len(h.b))]...)
+	return len(p), nil
+}
+
 // checkEntries refuses a commit of too many files. It takes a few objects to
 // make a tree without an end, of trees that name each other many times.
 func (p *pushing) checkEntries(ctx context.Context, commit string) error {

@@ -316,6 +316,22 @@ func TestOldDefectsOfHistoriesAreForgiven(t *testing.T) {
 	ann.git(dir, "push", s.sshURL("shop"), commit+":refs/heads/main")
 }
 
+func TestLongSubjectsAreCut(t *testing.T) {
+	w := newWorld(t)
+	s := w.server()
+	ann := w.person("ann")
+	ann.app("shop")
+	dir := ann.work()
+	message := filepath.Join(w.home, "message")
+	os.WriteFile(message, []byte("ok "+strings.Repeat("é", 1<<20)), 0o644)
+	ann.git(dir, "commit", "-q", "--allow-empty", "-F", message)
+	ann.git(dir, "push", s.sshURL("shop"), "main")
+	var got string
+	if err := w.api.Pool.QueryRow(t.Context(), `SELECT source_description FROM builds`).Scan(&got); err != nil || got != "ok "+strings.Repeat("é", 248) {
+		t.Error(err, got)
+	}
+}
+
 func TestSubmodulesAreWarnedOf(t *testing.T) {
 	w := newWorld(t)
 	s := w.server()

@@ -142,7 +142,8 @@ func (s *Server) sshCommand(conn ssh.Session, account hoist.Account) error {
 	if err != nil {
 		return err
 	}
-	ses := &session{Server: s, account: account, app: app, service: service, in: conn, out: conn}
+	ses := &session{Server: s, account: account, app: app, service: service, out: conn}
+	ses.in = io.LimitReader(conn, s.inputLimit(service))
 	for _, v := range conn.Environ() {
 		if p, ok := strings.CutPrefix(v, "GIT_PROTOCOL="); ok && validProtocol(p) {
 			ses.protocol = p

@@ -19,12 +19,16 @@ const (
 	stall = 2 * time.Minute
 )
 
-// requestBody is the body of a request, bounded, unpacked if it is gzip.
-func requestBody(w http.ResponseWriter, r *http.Request, service service, pushLimit int64) (io.Reader, error) {
-	limit := int64(fetchRequestLimit)
+// inputLimit bounds what a client may send, through either door.
+func (s *Server) inputLimit(service service) int64 {
 	if service == receivePack {
-		limit = pushLimit + pushSlack
+		return s.PushLimit + pushSlack
 	}
+	return fetchRequestLimit
+}
+
+// requestBody is the body of a request, bounded, unpacked if it is gzip.
+func requestBody(w http.ResponseWriter, r *http.Request, limit int64) (io.Reader, error) {
 	var body io.Reader = &patient{r: r.Body, control: http.NewResponseController(w)}
 	switch r.Header.Get("Content-Encoding") {
 	case "":
