@@ -67,6 +67,7 @@ type Config struct {
 	PushLimit   int64         // bytes of a push; default 1 GiB
 	SourceLimit int64         // bytes of a source that is deployed, unpacked; default 4 GiB
 	CacheLimit  int64         // bytes of mirrors on disk; default 5 GiB
+	Idle        time.Duration // how long an SSH connection may give no sign of life; default 2 min
 	PushWait    time.Duration // how long a push waits for another one to the same app; default 15 min
 	Drain       time.Duration // how long connections may go on when Run is to end; default 25 s
 }
@@ -88,6 +89,7 @@ func New(c Config) *Server {
 	c.PushLimit = cmp.Or(c.PushLimit, 1<<30)
 	c.SourceLimit = cmp.Or(c.SourceLimit, 4<<30)
 	c.CacheLimit = cmp.Or(c.CacheLimit, 5<<30)
+	c.Idle = cmp.Or(c.Idle, 2*time.Minute)
 	c.PushWait = cmp.Or(c.PushWait, 15*time.Minute)
 	c.Drain = cmp.Or(c.Drain, 25*time.Second)
 	c.Proven = hoist.Proven(c.Proven)

@@ -20,9 +20,6 @@ const (
 	// loginGrace is how long a connection may take to log in and ask for
 	// something.
 	loginGrace = time.Minute
-	// sshIdle ends connections on which nothing moves; git itself sends
-	// something every 5 s.
-	sshIdle = 2 * time.Minute
 	// maxAuthTries lets people with many keys in their agent in.
 	maxAuthTries = 20
 )
@@ -42,7 +39,7 @@ func (s *Server) serveSSH(ctx context.Context, key gossh.Signer, listeners ...ne
 		Handler:          s.handleSSH,
 		PublicKeyHandler: s.authenticate,
 		PtyCallback:      func(ssh.Context, ssh.Pty) bool { return false },
-		IdleTimeout:      sshIdle,
+		IdleTimeout:      s.Idle,
 		ServerConfigCallback: func(ssh.Context) *gossh.ServerConfig {
 			return &gossh.ServerConfig{MaxAuthTries: maxAuthTries}
 		},
@@ -120,6 +117,9 @@ func (s *Server) handleSSH(conn ssh.Session) {
 		conn.Exit(1)
 		return
 	}
+	ended := make(chan struct{})
+	defer close(ended)
+	go s.keepAlive(conn.Context(), ended)
 	if err := s.sshCommand(conn, account); err != nil {
 		if !errors.Is(err, errClient) && !errors.Is(err, errGit) {
 			if _, ok := errors.AsType[refusal](err); !ok && conn.Context().Err() == nil {
@@ -131,6 +131,24 @@ func (s *Server) handleSSH(conn ssh.Session) {
 		return
 	}
 	conn.Exit(0)
+}
+
+// keepAlive has the client answer now and then until ended, so that only
+// clients that are gone are idle: git says nothing while a big mirror is made,
+// nor a client's git while it compresses what it will push.
+func (s *Server) keepAlive(ctx ssh.Context, ended <-chan struct{}) {
+	client, ok := ctx.Value(ssh.ContextKeyConn).(*gossh.ServerConn)
+	for ok {
+		select {
+		case <-ended:
+			return
+		case <-time.After(s.Idle / 4):
+		}
+		// Before the answer nothing more is asked: what is written counts as a sign of life, too.
+		if _, _, err := client.SendRequest("keepalive@openssh.com", true, nil); err != nil {
+			return
+		}
+	}
 }
 
 func (s *Server) sshCommand(conn ssh.Session, account hoist.Account) error {
