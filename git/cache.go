@@ -3,6 +3,7 @@ package git
 import (
 	"bytes"
 	"context"
+	"crypto/sha1"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -68,13 +69,49 @@ func (c *cache) open(ctx context.Context, appID hoist.ID) (*mirror, error) {
 	return &mirror{dir: c.path(appID), repo: repo, use: use}, nil
 }
 
-// drop forgets a mirror that git could not work with.
-func (c *cache) drop(ctx context.Context, appID hoist.ID) {
-	lock, err := flock(ctx, c.lockPath(appID), syscall.LOCK_EX)
+// intact reports whether the mirror's packs are what was stored, and their
+// indexes what was made. All else of a mirror is made good when it is opened.
+func (m *mirror) intact() bool {
+	for _, p := range m.repo.Packs {
+		base := filepath.Join(m.dir, "objects", "pack", packName(p))
+		if sum, err := hoist.FileSHA256(base + ".pack"); err != nil || sum != p.SHA256 || !sealed(base+".idx") {
+			return false
+		}
+		if _, err := os.Stat(base + ".rev"); err == nil && !sealed(base+".rev") {
+			return false
+		}
+	}
+	return true
+}
+
+// sealed reports whether a file ends with its checksum, as indexes of packs do
+// (gitformat-pack(5)).
+func sealed(path string) bool {
+	f, err := os.Open(path)
 	if err != nil {
+		return false
+	}
+	defer f.Close()
+	size, err := f.Seek(0, io.SeekEnd)
+	if err != nil || size < sha1.Size {
+		return false
+	}
+	sum := sha1.New()
+	if _, err := io.Copy(sum, io.NewSectionReader(f, 0, size-sha1.Size)); err != nil {
+		return false
+	}
+	want := make([]byte, sha1.Size)
+	_, err = f.ReadAt(want, size-sha1.Size)
+	return err == nil && bytes.Equal(sum.Sum(nil), want)
+}
+
+// drop forgets a broken mirror, unless somebody uses it.
+func (c *cache) drop(appID hoist.ID) {
+	use, _ := tryFlock(c.usePath(appID), syscall.LOCK_EX)
+	if use == nil {
 		return
 	}
-	defer lock.Close()
+	defer use.Close()
 	c.log.Warn("the local mirror does not work; making it anew", "app", appID)
 	os.RemoveAll(c.path(appID))
 }

@@ -56,20 +56,22 @@ func TestTheLocalMirrorMayVanishOrBreakAtAnyTime(t *testing.T) {
 			ann.git(clone, "fsck", "--full")
 		})
 	}
-	t.Run("bytes flipped", func(t *testing.T) { // seen only when git stumbles: the next try works
-		each(t, s.dir, ".pack", func(p string) {
-			data, _ := os.ReadFile(p)
-			os.Chmod(p, 0o600)
-			for i := 12; i < len(data)-20; i++ {
-				data[i] ^= 0xff
-			}
-			os.WriteFile(p, data, 0o600)
+	for _, suffix := range []string{".pack", ".idx"} {
+		t.Run("bytes flipped in "+suffix, func(t *testing.T) { // seen only when git stumbles: the next try works
+			each(t, s.dir, suffix, func(p string) {
+				data, _ := os.ReadFile(p)
+				os.Chmod(p, 0o600)
+				for i := 12; i < len(data)-20; i++ {
+					data[i] ^= 0xff
+				}
+				os.WriteFile(p, data, 0o600)
+			})
+			eventually(t, "a clone works", func() bool {
+				_, err := ann.try(t.TempDir(), "git", "clone", "-q", s.sshURL("shop"), ".")
+				return err == nil
+			})
 		})
-		eventually(t, "a clone works", func() bool {
-			_, err := ann.try(t.TempDir(), "git", "clone", "-q", s.sshURL("shop"), ".")
-			return err == nil
-		})
-	})
+	}
 }
 
 // each calls f for the files below dir with the suffix.

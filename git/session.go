@@ -51,8 +51,9 @@ func (s *session) run(ctx context.Context) error {
 		args = append(args, "--advertise-refs")
 	}
 	err = s.talk(ctx, []string{"uploadpack.allowFilter=true"}, nil, nil, append(args, mirror.dir)...)
-	if err != nil && ctx.Err() == nil && !errors.Is(err, errClient) {
-		s.cache.drop(context.WithoutCancel(ctx), s.app.ID)
+	if errors.Is(err, errGit) && ctx.Err() == nil && !mirror.intact() {
+		mirror.close()
+		s.cache.drop(s.app.ID)
 	}
 	return err
 }

@@ -3,6 +3,7 @@ package git_test
 import (
 	"io"
 	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -60,4 +61,32 @@ func TestSilentClientsStayAndDeadOnesGo(t *testing.T) {
 	dead.waitFor("Stand-in app detected")
 	dead.kill(syscall.SIGSTOP)
 	eventually(t, "the dead client's build is canceled", func() bool { return strings.Join(w.states(app), " ") == "canceled" })
+}
+
+func TestAClientsMistakesLeaveTheMirror(t *testing.T) {
+	w := newWorld(t)
+	s := w.server()
+	ann := w.person("ann")
+	app, dir := ann.app("shop"), ann.work()
+	ann.git(dir, "push", s.sshURL("shop"), "main")
+	ann.git(t.TempDir(), "clone", "-q", s.sshURL("shop"), ".")
+	mirrors, _ := filepath.Glob(filepath.Join(s.dir, "mirrors", "*", app+".git"))
+	if len(mirrors) != 1 {
+		t.Fatal(mirrors)
+	}
+	before, err := os.Stat(mirrors[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, said := range []string{"0032want " + strings.Repeat("a", 40) + "\n00000009done\n", "not git's protocol"} {
+		ses, in, out := ann.session(s, "git-upload-pack 'shop.git'")
+		io.WriteString(in, said)
+		io.Copy(io.Discard, out)
+		if ses.Wait() == nil {
+			t.Errorf("%q was taken", said)
+		}
+	}
+	if after, err := os.Stat(mirrors[0]); err != nil || !os.SameFile(before, after) {
+		t.Error("the mirror was dropped", err)
+	}
 }
