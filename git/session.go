@@ -5,6 +5,8 @@ import (
 	"errors"
 	"io"
 	"os"
+	"os/exec"
+	"time"
 
 	"github.com/hoist-sh/hoist"
 )
@@ -73,6 +75,7 @@ func (s *session) talk(ctx context.Context, config, env []string, files []*os.Fi
 	}
 	cmd := command(ctx, config, env, args...)
 	cmd.ExtraFiles = files
+	cmd.WaitDelay = stall + 30*time.Second // a slow client reads what git left in the pipe when it ended
 	// What git says here is repeated to the client over its own protocol,
 	// or is of the kind "the remote end hung up".
 	var stderr tail
@@ -101,6 +104,9 @@ func (s *session) talk(ctx context.Context, config, env []string, files []*os.Fi
 	err = cmd.Wait()
 	if cause := context.Cause(ctx); cause != nil {
 		return cause
+	}
+	if errors.Is(err, exec.ErrWaitDelay) {
+		return errClient
 	}
 	if err != nil {
 		err = errors.Join(errGit, err)

@@ -1,6 +1,9 @@
 package git_test
 
 import (
+	"bytes"
+	"crypto/rand"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -61,6 +64,38 @@ func TestSilentClientsStayAndDeadOnesGo(t *testing.T) {
 	dead.waitFor("Stand-in app detected")
 	dead.kill(syscall.SIGSTOP)
 	eventually(t, "the dead client's build is canceled", func() bool { return strings.Join(w.states(app), " ") == "canceled" })
+}
+
+// What git has left in its pipe when it ends is the client's all the same.
+func TestASlowCloneIsWhole(t *testing.T) {
+	w := newWorld(t)
+	s := w.server()
+	ann := w.person("ann")
+	ann.app("shop")
+	dir := ann.work()
+	const window = 2 << 20 // what this client takes unread
+	noise := make([]byte, window+48<<10)
+	rand.Read(noise)
+	os.WriteFile(filepath.Join(dir, "noise"), noise, 0o644)
+	commit := ann.commit(dir, "ok noise")
+	ann.git(dir, "push", s.sshURL("shop"), "main")
+
+	ses, in, out := ann.session(s, "git-upload-pack 'shop.git'")
+	fmt.Fprintf(in, "0032want %s\n00000009done\n", commit)
+	time.Sleep(8 * time.Second)
+	got, err := io.ReadAll(out)
+	if err := ses.Wait(); err != nil {
+		t.Error(err)
+	}
+	_, pack, _ := bytes.Cut(got, []byte("0008NAK\n"))
+	if err != nil || len(pack) < len(noise) {
+		t.Fatal(err, len(pack))
+	}
+	index := ann.command(dir, "git", "index-pack", "--stdin", "--fix-thin")
+	index.Stdin = bytes.NewReader(pack)
+	if out, err := index.CombinedOutput(); err != nil {
+		t.Error(err, string(out))
+	}
 }
 
 func TestAClientsMistakesLeaveTheMirror(t *testing.T) {
