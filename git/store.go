@@ -10,7 +10,6 @@ import (
 	"io"
 	"maps"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -54,11 +53,10 @@ func (p *pushing) storePack(ctx context.Context, repo hoist.Repo, updates []hois
 // pack packs the objects that revs mean (git-rev-list(1), one a line) into a
 // new blob of the app's repository; nil if there are none.
 func (s *Server) pack(ctx context.Context, appID hoist.ID, dir string, env []string, revs string) (*hoist.Pack, error) {
-	f, err := os.CreateTemp(filepath.Join(dir, "objects"), "tmp_pack_*")
+	f, err := scrap(dir)
 	if err != nil {
 		return nil, err
 	}
-	defer os.Remove(f.Name())
 	defer f.Close()
 	sum := sha256.New()
 	err = runTo(ctx, io.MultiWriter(f, sum), dir, env, strings.NewReader(revs),
@@ -81,6 +79,19 @@ func (s *Server) pack(ctx context.Context, appID hoist.ID, dir string, env []str
 	return pack, s.Blobs.Put(ctx, pack.Key, f, size, size)
 }
 
+// scrap makes a file without a name: a process that is killed leaves nothing.
+func scrap(dir string) (*os.File, error) {
+	f, err := os.CreateTemp(dir, "tmp_*")
+	if err != nil {
+		return nil, err
+	}
+	if err := os.Remove(f.Name()); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
 // Where git keeps its blobs.
 const (
 	repoPrefix  = "repos/"
@@ -94,11 +105,10 @@ func (p *pushing) storeSource(ctx context.Context, key, commit string) (checksum
 	if err := p.checkEntries(ctx, commit); err != nil {
 		return "", err
 	}
-	f, err := os.CreateTemp(p.scratch.dir, "source_*")
+	f, err := scrap(p.scratch.dir)
 	if err != nil {
 		return "", err
 	}
-	defer os.Remove(f.Name())
 	defer f.Close()
 	sum := sha256.New()
 	z, _ := gzip.NewWriterLevel(io.MultiWriter(f, sum), gzip.BestSpeed)
