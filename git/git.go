@@ -65,6 +65,7 @@ type Config struct {
 	Proven <-chan struct{}
 
 	PushLimit   int64         // bytes of a push; default 1 GiB
+	RepoLimit   int64         // bytes of a repository's packs; default 4 GiB
 	SourceLimit int64         // bytes of a source that is deployed, unpacked; default 4 GiB
 	CacheLimit  int64         // bytes of mirrors on disk; default 5 GiB
 	Idle        time.Duration // how long an SSH connection may give no sign of life; default 2 min
@@ -87,6 +88,7 @@ const cutGrace = 3 * time.Second
 // New makes the component.
 func New(c Config) *Server {
 	c.PushLimit = cmp.Or(c.PushLimit, 1<<30)
+	c.RepoLimit = cmp.Or(c.RepoLimit, 4<<30)
 	c.SourceLimit = cmp.Or(c.SourceLimit, 4<<30)
 	c.CacheLimit = cmp.Or(c.CacheLimit, 5<<30)
 	c.Idle = cmp.Or(c.Idle, 2*time.Minute)

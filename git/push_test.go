@@ -261,6 +261,36 @@ func TestOversizedPushIsRefusedWithAReason(t *testing.T) {
 	}
 }
 
+func TestAFullRepositoryTakesNoPushUntilSomethingGoes(t *testing.T) {
+	w := newWorld(t)
+	s := w.server(func(c *git.Config) { c.RepoLimit = 3 << 20 })
+	ann := w.person("ann")
+	ann.app("shop")
+	dir, url := ann.work(), s.sshURL("shop")
+	ann.git(dir, "push", url, "main")
+	noise := func() {
+		data := make([]byte, 2<<20)
+		rand.Read(data)
+		os.WriteFile(filepath.Join(dir, "noise"), data, 0o644)
+		ann.commit(dir, "ok noise")
+	}
+	noise()
+	ann.git(dir, "push", url, "main:topic")
+	ann.git(dir, "reset", "-q", "--hard", "HEAD^")
+	noise()
+	ann.fails("The repository of shop has 2 MiB, may have 3,", dir, "push", url, "main:other")
+	ann.git(dir, "push", url, "HEAD^:refs/heads/old") // needs nothing
+	ann.git(dir, "push", url, ":topic")
+	ann.fails("this push does not fit", dir, "push", url, "main:other")
+	eventually(t, "what topic had is removed", func() bool {
+		_, err := ann.try(dir, "git", "push", url, "main:other")
+		return err == nil
+	})
+	clone := t.TempDir()
+	ann.git(clone, "clone", "-q", "--mirror", url, ".")
+	ann.git(clone, "fsck", "--full")
+}
+
 func TestSourcesThatAreBigUnpackedAreRefused(t *testing.T) {
 	w := newWorld(t)
 	s := w.server(func(c *git.Config) { c.SourceLimit = 2 << 20 })

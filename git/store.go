@@ -47,19 +47,34 @@ func (p *pushing) storePack(ctx context.Context, repo hoist.Repo, updates []hois
 			fmt.Fprintln(&want, "^"+tip)
 		}
 	}
-	return p.pack(ctx, p.app.ID, p.scratch.dir, p.env, want.String())
+	has := packed(repo)
+	full := refuse("The repository of %s has %d MiB, may have %d, and this push does not fit.\n"+
+		"What no branch or tag needs is removed now: delete those you can do without (git push hoist :BRANCH)\n"+
+		"and push again in a minute.", p.app.Name, has>>20, p.RepoLimit>>20)
+	pack, err := p.pack(ctx, p.app.ID, p.scratch.dir, p.env, want.String(), p.RepoLimit-has, full)
+	p.full = errors.Is(err, full)
+	return pack, err
+}
+
+// packed is how many bytes a repository's packs have.
+func packed(repo hoist.Repo) (sum int64) {
+	for _, p := range repo.Packs {
+		sum += p.Size
+	}
+	return sum
 }
 
 // pack packs the objects that revs mean (git-rev-list(1), one a line) into a
-// new blob of the app's repository; nil if there are none.
-func (s *Server) pack(ctx context.Context, appID hoist.ID, dir string, env []string, revs string) (*hoist.Pack, error) {
+// new blob of the app's repository; nil if there are none. If that is more than
+// limit it ends with the error full.
+func (s *Server) pack(ctx context.Context, appID hoist.ID, dir string, env []string, revs string, limit int64, full error) (*hoist.Pack, error) {
 	f, err := scrap(dir)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
 	sum := sha256.New()
-	err = runTo(ctx, io.MultiWriter(f, sum), dir, env, strings.NewReader(revs),
+	err = runTo(ctx, &limited{io.MultiWriter(f, sum), limit, full}, dir, env, strings.NewReader(revs),
 		"pack-objects", "--revs", "--stdout", "--non-empty", "--delta-base-offset", "--quiet")
 	if err != nil {
 		return nil, err
