@@ -120,6 +120,7 @@ func (p *pushing) serveHook(ctx context.Context, conn net.Conn) {
 	}
 	code := 0
 	if err != nil {
+		err = p.orGone(ctx, err)
 		code = 1
 		switch _, refused := errors.AsType[refusal](err); {
 		case err == errRejected:
@@ -133,6 +134,18 @@ func (p *pushing) serveHook(ctx context.Context, conn net.Conn) {
 	}
 	p.Log.Info("push", "app", p.app.Name, "account", p.account.Email, "refs", len(updates), "accepted", err == nil, "err", err)
 	answers.Encode(hookAnswer{Exit: &code})
+}
+
+// orGone is err, or that the app is gone, from which all kinds of errors come.
+func (p *pushing) orGone(ctx context.Context, err error) error {
+	if _, refused := errors.AsType[refusal](err); refused || err == errRejected {
+		return err
+	}
+	app, lost := p.DB.AppOf(ctx, p.account.ID, p.app.Name)
+	if errors.Is(lost, hoist.ErrNotFound) || lost == nil && app.ID != p.app.ID {
+		return refuse("%s was destroyed or renamed meanwhile, or is no longer yours.", p.app.Name)
+	}
+	return err
 }
 
 // parseUpdates reads the lines that git gives to its pre-receive hook.

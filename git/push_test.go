@@ -346,6 +346,26 @@ func TestOldDefectsOfHistoriesAreForgiven(t *testing.T) {
 	ann.git(dir, "push", s.sshURL("shop"), commit+":refs/heads/main")
 }
 
+func TestShallowClonesMayPushWhatIsWhole(t *testing.T) {
+	w := newWorld(t)
+	s := w.server()
+	ann := w.person("ann")
+	ann.app("shop")
+	app := ann.app("other")
+	dir, shallow := ann.work(), t.TempDir()
+	ann.commit(dir, "ok second")
+	ann.git(dir, "push", s.sshURL("shop"), "main")
+	ann.git(shallow, "clone", "-q", "--depth", "1", s.sshURL("shop"), ".")
+	ann.commit(shallow, "ok third")
+	ann.fails("git fetch --unshallow", shallow, "push", s.sshURL("other"), "main")
+	if refs := w.refs(app); len(refs) != 0 {
+		t.Error(refs)
+	}
+	ann.git(shallow, "push", s.sshURL("shop"), "main")
+	ann.git(shallow, "fetch", "-q", "--unshallow")
+	ann.git(shallow, "push", s.sshURL("other"), "main")
+}
+
 func TestLongSubjectsAreCut(t *testing.T) {
 	w := newWorld(t)
 	s := w.server()

@@ -3,8 +3,11 @@ package git
 import (
 	"errors"
 	"fmt"
+	"net/http"
 	"strings"
 	"syscall"
+
+	"github.com/hoist-sh/hoist"
 )
 
 // refusal is an error whose text is for the person at the other end. All
@@ -21,7 +24,7 @@ func forPeople(err error) string {
 	if r, ok := errors.AsType[refusal](err); ok {
 		return string(r)
 	}
-	if errors.Is(err, syscall.ENOSPC) {
+	if e, ok := hoist.AsError(err); errors.Is(err, syscall.ENOSPC) || ok && e.Status == http.StatusInsufficientStorage {
 		return "The platform's disk is full. Nothing was changed; push again when who runs it has made room."
 	}
 	return "Something is wrong here, not with what you sent. Try again in a moment."

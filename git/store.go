@@ -10,6 +10,7 @@ import (
 	"io"
 	"maps"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -47,6 +48,9 @@ func (p *pushing) storePack(ctx context.Context, repo hoist.Repo, updates []hois
 			fmt.Fprintln(&want, "^"+tip)
 		}
 	}
+	if err := p.checkWhole(ctx, want.String()); err != nil {
+		return nil, err
+	}
 	has := packed(repo)
 	full := refuse("The repository of %s has %d MiB, may have %d, and this push does not fit.\n"+
 		"What no branch or tag needs is removed now: delete those you can do without (git push hoist :BRANCH)\n"+
@@ -54,6 +58,19 @@ func (p *pushing) storePack(ctx context.Context, repo hoist.Repo, updates []hois
 	pack, err := p.pack(ctx, p.app.ID, p.scratch.dir, p.env, want.String(), p.RepoLimit-has, full)
 	p.full = errors.Is(err, full)
 	return pack, err
+}
+
+// checkWhole refuses commits whose parents are neither here nor pushed, as a
+// shallow clone may. Git has noted until its end that the client has one.
+func (p *pushing) checkWhole(ctx context.Context, revs string) error {
+	if noted, _ := filepath.Glob(filepath.Join(p.scratch.dir, "shallow_*")); len(noted) == 0 {
+		return nil
+	}
+	if _, err := p.git(ctx, strings.NewReader(revs), "rev-list", "--quiet", "--stdin"); err == nil || ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return refuse("This is a shallow clone, and commits before its first are not here.\n" +
+		"Get them with git fetch --unshallow, then push again.")
 }
 
 // packed is how many bytes a repository's packs have.
