@@ -44,6 +44,7 @@ func (p *pushing) deploy(ctx context.Context, push hoist.Push, commit string) er
 			"Commit their files (git subtree), or fetch them in a buildpack."))
 	}
 	if err := p.DB.InsertPushedBuild(ctx, build); err != nil {
+		p.cancel(build.ID) // it may be there all the same
 		return err
 	}
 	p.Bus.Ring(hoist.BellBuild, []byte(build.ID))

@@ -1,12 +1,17 @@
 package git_test
 
 import (
+	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/hoist-sh/hoist"
+	"github.com/hoist-sh/hoist/git"
 )
 
 func TestAKilledServerLeavesNothingThatStopsTheNextPush(t *testing.T) {
@@ -97,4 +102,48 @@ func TestAPushSurvivesTheBusGoingAway(t *testing.T) {
 	ann.commit(dir, "ok without a bus")
 	ann.git(dir, "push", s.sshURL("shop"), "main")
 	t.Log("push without a bus took", time.Since(began))
+}
+
+// faulty is a database in which something happens at a call.
+type faulty struct {
+	git.Database
+	prepare func()
+	insert  func(error) error
+}
+
+func (f *faulty) PrepareRepo(ctx context.Context, appID hoist.ID, head string) (hoist.Repo, error) {
+	if f.prepare != nil {
+		f.prepare()
+	}
+	return f.Database.PrepareRepo(ctx, appID, head)
+}
+
+func (f *faulty) InsertPushedBuild(ctx context.Context, b hoist.Build) error {
+	err := f.Database.InsertPushedBuild(ctx, b)
+	if f.insert != nil {
+		err = f.insert(err)
+	}
+	return err
+}
+
+func TestAPushToAnAppThatIsDestroyedMeanwhileSaysSo(t *testing.T) {
+	w := newWorld(t)
+	db := &faulty{}
+	s := w.server(func(c *git.Config) { db.Database, c.DB = c.DB, db })
+	ann := w.person("ann")
+	app, dir := ann.app("shop"), ann.work()
+	db.prepare = func() { w.exec(`DELETE FROM apps WHERE id = $1`, app) }
+	ann.fails("shop was destroyed or renamed meanwhile", dir, "push", s.sshURL("shop"), "main")
+}
+
+func TestABuildWhoseInsertWasNotConfirmedIsCanceled(t *testing.T) {
+	w := newWorld(t)
+	db := &faulty{}
+	s := w.server(func(c *git.Config) { db.Database, c.DB = c.DB, db })
+	ann := w.person("ann")
+	app, dir := ann.app("shop"), ann.work()
+	ann.commit(dir, "slow build")
+	db.insert = func(error) error { return errors.New("connection reset") }
+	ann.fails("Something is wrong here", dir, "push", s.sshURL("shop"), "main")
+	eventually(t, "the build is canceled", func() bool { return strings.Join(w.states(app), " ") == "canceled" })
 }
