@@ -1,6 +1,7 @@
 package git
 
 import (
+	"fmt"
 	"os/exec"
 	"strings"
 	"testing"
@@ -148,7 +149,14 @@ func TestMainAndMasterAtOnceMustBeOneCommit(t *testing.T) {
 }
 
 func TestRestOfTheOutputComesFromTheRow(t *testing.T) {
-	for _, c := range []struct {
+	var lines []string
+	for i := range 400_000 {
+		lines = append(lines, fmt.Sprintf("line %d\n", i))
+	}
+	lines = append(lines, " !     Broken.\n")
+	long := strings.Join(lines, "")
+	end := long[len(long)-outputKept:]
+	for i, c := range []struct {
 		streamed       []string
 		output, errTxt string
 		want           string
@@ -158,6 +166,9 @@ func TestRestOfTheOutputComesFromTheRow(t *testing.T) {
 		{[]string{"a\n"}, "other\n", "", "a\n"},
 		{[]string{"a\n"}, "", "Broken.", "a\n\n !     Broken.\n"},
 		{[]string{" !     Broken.\n"}, "", "Broken.", " !     Broken.\n"},
+		{lines, end, "Broken.", long},
+		{lines[:390_000], end, "Broken.", long},
+		{lines[:390_000], "", "", strings.Join(lines[:390_000], "")},
 	} {
 		var said []string
 		s := &shown{say: func(text string) { said = append(said, text) }}
@@ -166,7 +177,7 @@ func TestRestOfTheOutputComesFromTheRow(t *testing.T) {
 		}
 		s.rest(c.output, c.errTxt)
 		if got := strings.Join(said, ""); got != c.want {
-			t.Errorf("%+v: %q", c, got)
+			t.Errorf("%d: %d bytes, not %d: %.300q", i, len(got), len(c.want), got)
 		}
 	}
 }

@@ -7,11 +7,15 @@ import (
 	"github.com/hoist-sh/hoist"
 )
 
+// seam is by how many bytes of what was shown the row's output is found to go
+// on from there, if the row has only the end of it.
+const seam = 4 << 10
+
 // shown is what the client has seen of a build's output.
 type shown struct {
 	say   func(text string)
-	text  strings.Builder // its first outputKept bytes
-	ended bool            // the stream's last message came
+	text  []byte // its last outputKept bytes, or some more
+	ended bool   // the stream's last message came
 }
 
 // chunk shows a message of the stream and reports whether it was the last.
@@ -30,18 +34,23 @@ func (s *shown) write(text string) {
 		return
 	}
 	s.say(text)
-	if s.text.Len() < outputKept {
-		s.text.WriteString(text)
+	s.text = append(s.text, text...)
+	if len(s.text) > 2*outputKept {
+		s.text = append(s.text[:0], s.text[len(s.text)-outputKept:]...)
 	}
 }
 
 // rest shows what did not come through the stream: the end of the output, as
 // far as it goes on from what was shown, and the error.
 func (s *shown) rest(output, errText string) {
-	if more, ok := strings.CutPrefix(output, s.text.String()); ok {
+	more, ok := strings.CutPrefix(output, string(s.text))
+	if !ok && len(s.text) > seam {
+		_, more, ok = strings.Cut(output, string(s.text[len(s.text)-seam:]))
+	}
+	if ok {
 		s.write(more)
 	}
-	if errText != "" && !strings.Contains(s.text.String(), firstLine(errText)) {
+	if errText != "" && !strings.Contains(string(s.text), firstLine(errText)) {
 		s.write("\n" + bang(errText))
 	}
 }
