@@ -71,9 +71,6 @@ type RefUpdate struct {
 // ZeroObject is the object name that stands for "there is none".
 const ZeroObject = "0000000000000000000000000000000000000000"
 
-// Creates reports whether the ref must not have been there before.
-func (u RefUpdate) Creates() bool { return u.Old == ZeroObject }
-
 // Deletes reports whether the ref goes.
 func (u RefUpdate) Deletes() bool { return u.New == ZeroObject }
 

@@ -93,8 +93,7 @@ func checkUpdates(refs map[string]string, updates []hoist.RefUpdate) error {
 	if len(after) > refLimit {
 		return refuse("A repository can have %d branches and tags at most.", refLimit)
 	}
-	// "a" and "a/b" cannot both be: git keeps refs as files. In sorted order
-	// only a prefix's own children follow it, apart from names like "a-b".
+	// "a" and "a/b" cannot both be: git keeps refs as files.
 	for name := range after {
 		for i := strings.LastIndexByte(name, '/'); i > 0; i = strings.LastIndexByte(name[:i], '/') {
 			if _, ok := after[name[:i]]; ok {
