@@ -259,6 +259,31 @@ func TestABodyIsAskedForByContinue(t *testing.T) {
 	}
 }
 
+func TestAKeptConnectionIsAskedForABodyAfterALongPause(t *testing.T) {
+	addr, _ := serve(t, nil, func(s *http1.Server) { s.BodyTimeout, s.IdleTimeout = 200*time.Millisecond, 5*time.Second })
+	c, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	c.SetDeadline(time.Now().Add(5 * time.Second))
+	br := bufio.NewReader(c)
+	for range 2 {
+		fmt.Fprint(c, "POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n")
+		if line, err := br.ReadString('\n'); line != "HTTP/1.1 100 Continue\r\n" {
+			t.Fatal(line, err)
+		}
+		br.ReadString('\n')
+		fmt.Fprint(c, "abc")
+		resp, err := http.ReadResponse(br, nil)
+		if err != nil || resp.StatusCode != 200 {
+			t.Fatal(resp, err)
+		}
+		io.Copy(io.Discard, resp.Body)
+		time.Sleep(400 * time.Millisecond) // longer than the answer's deadline
+	}
+}
+
 func TestHTTP10ClientsAreServed(t *testing.T) {
 	addr, _ := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/length" {

@@ -54,12 +54,17 @@ func (w *response) writer() *bufio.Writer {
 		w.bw = writers.Get().(*bufio.Writer)
 		w.bw.Reset(w.c.raw)
 	}
-	// Lazily, as for reads: a client that takes nothing holds us this long.
+	w.writeDeadline()
+	return w.bw
+}
+
+// writeDeadline is due before each write: a client that takes nothing holds us this long. It is
+// set lazily, as for reads.
+func (w *response) writeDeadline() {
 	if now := time.Now(); w.deadline.Sub(now) < w.c.s.BodyTimeout*7/8 {
 		w.deadline = now.Add(w.c.s.BodyTimeout)
 		w.c.raw.SetWriteDeadline(w.deadline)
 	}
-	return w.bw
 }
 
 // WriteHeader implements http.ResponseWriter. A status of 1xx is sent at once
@@ -246,6 +251,7 @@ func (w *response) sendContinue() error {
 		return nil
 	}
 	w.expects = false
+	w.writeDeadline()
 	_, err := io.WriteString(w.c.raw, "HTTP/1.1 100 Continue\r\n\r\n")
 	return err
 }
