@@ -51,12 +51,11 @@ func (b *body) Read(p []byte) (int, error) {
 	}
 	n, err := b.c.read(p)
 	b.remaining -= int64(n)
+	if b.remaining == 0 && !b.chunked { // whole, even if TLS's end came with it
+		return n, b.fail(io.EOF)
+	}
 	if err != nil {
 		return n, b.fail(unexpected(err))
-	}
-	if b.remaining == 0 && !b.chunked {
-		b.err = io.EOF
-		return n, io.EOF
 	}
 	return n, nil
 }

@@ -345,6 +345,42 @@ func TestDrainingServesWhoHasJustComeAndNotSpoken(t *testing.T) {
 	<-drained
 }
 
+// lastWords is a connection that gives its end together with what came last, as TLS does.
+type lastWords struct {
+	net.Conn
+	pieces []string
+}
+
+func (c *lastWords) Read(p []byte) (n int, err error) {
+	n = copy(p, c.pieces[0])
+	if c.pieces[0] = c.pieces[0][n:]; c.pieces[0] == "" {
+		c.pieces = c.pieces[1:]
+	}
+	if len(c.pieces) == 0 {
+		c.pieces, err = []string{""}, io.EOF
+	}
+	return n, err
+}
+
+func TestABodyIsWholeThoughTheEndComesWithIt(t *testing.T) {
+	for body, want := range map[string]string{"abc": `"abc"`, "ab": ""} {
+		client, server := net.Pipe()
+		s := &http1.Server{Limits: http1.DefaultLimits, Log: slog.New(slog.DiscardHandler), HeadTimeout: time.Second, IdleTimeout: time.Second, BodyTimeout: time.Second}
+		s.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			body, err := io.ReadAll(r.Body)
+			if err != nil {
+				panic(http.ErrAbortHandler)
+			}
+			fmt.Fprintf(w, "%q", body)
+		})
+		head := "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\n"
+		go s.ServeConn(&lastWords{server, []string{head, body}}, (&http.Request{}).WithContext(t.Context()))
+		if answer, _ := io.ReadAll(client); !strings.Contains(string(answer), want) || want == "" && len(answer) > 0 {
+			t.Errorf("%q: %q", body, answer)
+		}
+	}
+}
+
 func FuzzRequest(f *testing.F) {
 	for _, s := range []string{"GET / HTTP/1.1\r\nHost: x\r\n\r\n", "POST http://a:1/b?c HTTP/1.0\r\nContent-Length: 3\r\n\r\nabc",
 		"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\nT: v\r\n\r\n"} {
