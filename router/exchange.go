@@ -220,8 +220,8 @@ func startUpload(v *visit, l *link) *upload {
 	l.advance(asking, v.idle())
 	go func() {
 		defer u.finish()
-		if b, ok := v.w.(interface{ BodyBuffered() bool }); !ok || !b.BodyBuffered() {
-			u.writeErr = l.bw.Flush() // the head goes first if the body is not there
+		if b, ok := v.w.(interface{ BodyBuffered() bool }); expects || !ok || !b.BodyBuffered() {
+			u.writeErr = l.bw.Flush() // the head goes first if the body is not there, or waits for the dyno's word
 		}
 		if expects {
 			select {

@@ -337,6 +337,12 @@ func TestExpectReachesTheDyno(t *testing.T) {
 		}
 		resp.Body.Close()
 	}
+	// Who expects it may send the body all the same.
+	start := time.Now()
+	answer := w.send("POST /yes HTTP/1.1\r\nHost: " + host + "\r\nExpect: 100-continue\r\nContent-Length: 4\r\nConnection: close\r\n\r\nbody")
+	if !strings.HasPrefix(answer, "HTTP/1.1 200 ") || time.Since(start) > 900*time.Millisecond {
+		t.Error(answer, time.Since(start))
+	}
 }
 
 func TestEarlyHintsArrive(t *testing.T) {
