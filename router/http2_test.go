@@ -172,6 +172,25 @@ func TestAClientOfHTTP2ThatTakesNothingIsLeft(t *testing.T) {
 	w.logLine(app, "at=error code=H28", " status=499 ")
 }
 
+func TestAStreamThatTheClientHasCancelledIsLeftAlone(t *testing.T) {
+	w := newWorld(t, func(c *router.Config) { c.Settings.Idle = 300 * time.Millisecond })
+	app, host := w.raw(func(c net.Conn) { io.Copy(io.Discard, c) })
+	f := w.frames()
+	f.headers(true, ":method", "GET", ":scheme", "https", ":authority", host, ":path", "/")
+	f.WriteRSTStream(1, http2.ErrCodeCancel)
+	w.logLine(app, "code=H27")
+	f.conn.SetReadDeadline(time.Now().Add(time.Second))
+	for {
+		frame, err := f.ReadFrame()
+		if err != nil {
+			break
+		}
+		if _, reset := frame.(*http2.RSTStreamFrame); reset {
+			t.Error(frame)
+		}
+	}
+}
+
 // An app's silence is not the client's.
 func TestAStreamOfEventsMayPauseInHTTP2(t *testing.T) {
 	w := newWorld(t, func(c *router.Config) { c.Settings.Idle = 2 * time.Second })

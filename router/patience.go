@@ -1,8 +1,9 @@
 package router
 
 import (
+	"math"
 	"net/http"
-	"sync/atomic"
+	"sync"
 	"time"
 )
 
@@ -10,11 +11,19 @@ import (
 // the idle time. The server of HTTP/2 would wait for it for ever, as long as it answers pings; that of HTTP/1
 // has time-outs of its own. A nil one does nothing.
 type patience struct {
-	client  *http.ResponseController
-	idle    time.Duration
-	timer   *time.Timer
-	stalled atomic.Bool
+	client *http.ResponseController
+	idle   time.Duration
+	timer  *time.Timer
+
+	mu      sync.Mutex
+	writing bool
+	stalled bool
 }
+
+// streamTimeout is the WriteTimeout that the server of HTTP/2 needs: never, but there is one. With it each stream has a
+// timer from its beginning, which closing it stops. The one that last sets could else be made after that, and would
+// stay for the idle time, to reset a stream that is no more.
+const streamTimeout time.Duration = math.MaxInt64
 
 func newPatience(w http.ResponseWriter, idle time.Duration) *patience {
 	return &patience{client: http.NewResponseController(w), idle: idle}
@@ -26,11 +35,9 @@ func (p *patience) begin() {
 	if p == nil {
 		return
 	}
+	p.setWriting(true)
 	if p.timer == nil {
-		p.timer = time.AfterFunc(p.idle, func() {
-			p.stalled.Store(true)
-			p.client.SetWriteDeadline(time.Unix(1, 0))
-		})
+		p.timer = time.AfterFunc(p.idle, p.giveUp)
 	} else {
 		p.timer.Reset(p.idle)
 	}
@@ -39,6 +46,24 @@ func (p *patience) begin() {
 func (p *patience) end() {
 	if p != nil {
 		p.timer.Stop()
+		p.setWriting(false)
+	}
+}
+
+func (p *patience) setWriting(yes bool) {
+	p.mu.Lock()
+	p.writing = yes
+	p.mu.Unlock()
+}
+
+// giveUp is run when a write takes too long. It may come when that has ended just now, and the handler with it, whose
+// ResponseWriter may not be used any more.
+func (p *patience) giveUp() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.writing {
+		p.stalled = true
+		p.client.SetWriteDeadline(time.Unix(1, 0))
 	}
 }
 
@@ -50,4 +75,11 @@ func (p *patience) last() {
 }
 
 // gaveUp reports whether the stream was ended.
-func (p *patience) gaveUp() bool { return p != nil && p.stalled.Load() }
+func (p *patience) gaveUp() bool {
+	if p == nil {
+		return false
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.stalled
+}

@@ -69,7 +69,7 @@ func New(cfg Config) (*Router, error) {
 	var only2 http.Protocols
 	only2.SetHTTP2(true)
 	r.http2 = &http.Server{Handler: r.proxy, Protocols: &only2, IdleTimeout: cfg.Settings.KeepAlive,
-		ReadHeaderTimeout: cfg.Settings.Head, MaxHeaderBytes: http1.DefaultLimits.Head,
+		ReadHeaderTimeout: cfg.Settings.Head, WriteTimeout: streamTimeout, MaxHeaderBytes: http1.DefaultLimits.Head,
 		HTTP2:    &http.HTTP2Config{MaxConcurrentStreams: 250, SendPingTimeout: 30 * time.Second},
 		ErrorLog: slog.NewLogLogger(cfg.Log.Handler(), slog.LevelDebug)}
 	r.attach = newAttach(cfg.Store, cfg.Bus, &tls.Config{GetCertificate: cfg.GetCertificate, MinVersion: tls.VersionTLS12}, cfg.Log)
