@@ -6,7 +6,6 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
-	"os"
 	"sync/atomic"
 	"time"
 
@@ -141,7 +140,8 @@ func (v *visit) reach() (*link, *failure) {
 				refusing = v.started
 			}
 			limit, fail = refusing.Add(v.p.settings.Connect), failRefused
-			if errors.Is(lastErr, os.ErrDeadlineExceeded) {
+			var late net.Error
+			if errors.As(lastErr, &late) && late.Timeout() {
 				fail = failConnect
 			}
 			if d.service != "" {

@@ -128,6 +128,17 @@ func TestEachFailureHasItsCode(t *testing.T) {
 			w.logLine(app, level+" code="+c.code+" desc=\"", fmt.Sprintf(" status=%d ", c.status))
 		})
 	}
+	t.Run("does not accept", func(t *testing.T) {
+		app := withDyno(1, hoist.DynoUp, fullAddr(t))()
+		host := w.host(app)
+		w.eventually(func() bool { return w.routed(host) })
+		for range 5 { // the error of a connection that timed out is not always the same
+			if resp, body := w.get(host, "/"); resp.StatusCode != 503 || !strings.Contains(body, "H19") {
+				t.Error(resp.StatusCode, body)
+			}
+		}
+		w.logLine(app, "at=error code=H19 desc=\"", " status=503 ")
+	})
 	t.Run("no such app", func(t *testing.T) {
 		for _, host := range []string{"nobody." + w.domain, "example.com", w.domain + ".evil.test", ""} {
 			answer := w.send("GET / HTTP/1.0\r\nHost: " + host + "\r\n\r\n")
