@@ -111,8 +111,7 @@ func (v *visit) note() {
 // helps: for a starting dyno, for a part of the platform that comes back, for
 // a connection that is refused just now. Nothing has been sent when it returns.
 func (v *visit) reach() (*link, *failure) {
-	var refusing time.Time // since when
-	var lastErr error
+	var trying time.Time // to connect, since when
 	waits := false
 	defer func() {
 		if waits {
@@ -122,6 +121,9 @@ func (v *visit) reach() (*link, *failure) {
 	for {
 		t := v.p.table.Load()
 		v.dest = t.lookup(v.r.Host, v.r.URL.Path)
+		if v.dest == nil || len(v.dest.backends) == 0 {
+			trying = time.Time{} // who comes next has its own time
+		}
 		var limit time.Time // how long it makes sense to wait
 		var fail *failure   // what to say then
 		switch d := v.dest; {
@@ -132,16 +134,16 @@ func (v *visit) reach() (*link, *failure) {
 		case d.route.Maintenance:
 			return nil, failMaintenance
 		case len(d.backends) > 0:
+			if trying.IsZero() {
+				trying = time.Now()
+			}
 			l, err := v.dial(d)
 			if err == nil {
 				return l, nil
 			}
-			if lastErr = err; refusing.IsZero() {
-				refusing = v.started
-			}
-			limit, fail = refusing.Add(v.p.settings.Connect), failRefused
+			limit, fail = trying.Add(v.p.settings.Connect), failRefused
 			var late net.Error
-			if errors.As(lastErr, &late) && late.Timeout() {
+			if errors.As(err, &late) && late.Timeout() {
 				fail = failConnect
 			}
 			if d.service != "" {
@@ -168,7 +170,7 @@ func (v *visit) reach() (*link, *failure) {
 			return nil, fail
 		}
 		pause := glance
-		if lastErr != nil {
+		if !trying.IsZero() {
 			pause = 50 * time.Millisecond // to try again
 		}
 		if !wait(v.r.Context(), t.changed, min(pause, left)) || v.gone() {

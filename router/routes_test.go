@@ -137,6 +137,26 @@ func TestRequestsWaitForAStartingDyno(t *testing.T) {
 	}
 }
 
+func TestADynoThatRefusesAtFirstHasItsTimeAfterALongBoot(t *testing.T) {
+	w := newWorld(t, func(c *router.Config) { c.Settings.Connect = time.Second })
+	app := w.app("boot", 1)
+	dyno := w.dyno(app, 1, hoist.DynoStarting, "")
+	host := w.host(app)
+	w.eventually(func() bool { return w.routed(host) })
+	addr := refusingAddr(t)
+	srv := &http.Server{Addr: addr, Handler: http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) { io.WriteString(rw, "booted") })}
+	t.Cleanup(func() { srv.Close() })
+	go func() {
+		time.Sleep(1200 * time.Millisecond) // longer than Connect
+		w.setState(app, dyno, hoist.DynoUp, addr)
+		time.Sleep(300 * time.Millisecond)
+		srv.ListenAndServe()
+	}()
+	if _, body := w.get(host, "/"); body != "booted" {
+		t.Error(body)
+	}
+}
+
 // A deploy: new dynos come up beside the old, which leave the routes and are
 // then shut down, while requests never stop.
 func TestNoRequestFailsWhileDynosAreReplaced(t *testing.T) {
