@@ -18,11 +18,7 @@ type proxy struct {
 	settings Settings
 	table    *atomic.Pointer[table]
 	log      *accessLog
-	waiting  atomic.Int64 // requests that wait for a backend
 }
-
-// maxWaiting bounds the requests that wait for a backend: beyond it H11.
-const maxWaiting = 10_000
 
 // visit is one request on its way.
 type visit struct {
@@ -112,12 +108,8 @@ func (v *visit) note() {
 // a connection that is refused just now. Nothing has been sent when it returns.
 func (v *visit) reach() (*link, *failure) {
 	var trying time.Time // to connect, since when
-	waits := false
-	defer func() {
-		if waits {
-			v.p.waiting.Add(-1)
-		}
-	}()
+	var in *room
+	defer func() { in.leave() }()
 	for {
 		t := v.p.table.Load()
 		v.dest = t.lookup(v.r.Host, v.r.URL.Path)
@@ -158,12 +150,16 @@ func (v *visit) reach() (*link, *failure) {
 		default:
 			return nil, failNoWeb
 		}
-		if !waits {
-			if v.p.waiting.Add(1) > maxWaiting {
-				v.p.waiting.Add(-1)
+		place := t.room // if nobody knows whose the request is
+		if v.dest != nil {
+			place = v.dest.room
+		}
+		if place != in {
+			in.leave()
+			if in = nil; !place.enter() {
 				return nil, failBacklog
 			}
-			waits = true
+			in = place
 		}
 		left := time.Until(limit)
 		if left <= 0 {

@@ -259,7 +259,7 @@ func (r *Router) status() *http1.Server {
 			w.WriteHeader(http.StatusServiceUnavailable)
 		}
 		json.NewEncoder(w).Encode(map[string]any{"apps": len(t.apps), "hosts": len(t.hosts), "generation": t.gen,
-			"waiting_requests": r.proxy.waiting.Load(), "waits_for": r.WaitsFor()})
+			"waiting_requests": t.waiting(), "waits_for": r.WaitsFor()})
 	})
 	mux.HandleFunc("GET /hosts/{host}", func(w http.ResponseWriter, req *http.Request) {
 		d := r.routes.table.Load().lookup(req.PathValue("host"), "/")

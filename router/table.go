@@ -18,6 +18,7 @@ type table struct {
 	hosts    map[string]*destination
 	apps     map[hoist.ID]*destination
 	services map[string]*destination // by type
+	room     *room                   // of all apps
 	changed  chan struct{}           // closed when there is a newer table
 }
 
@@ -28,11 +29,12 @@ type destination struct {
 	backends []*backend  // that are up
 	starting bool
 	crashed  bool
+	room     *room
 }
 
 func newTable(domain string) *table {
 	t := &table{domain: strings.ToLower(domain), apps: map[hoist.ID]*destination{},
-		services: map[string]*destination{}, changed: make(chan struct{})}
+		services: map[string]*destination{}, room: &room{holds: roomForAll}, changed: make(chan struct{})}
 	t.index()
 	return t
 }
@@ -53,7 +55,7 @@ func (t *table) setApp(r hoist.Route) bool {
 	if old != nil && sameRoute(old.route, r) {
 		return false
 	}
-	d := &destination{route: r}
+	d := &destination{route: r, room: old.waitingRoom(t.room)}
 	for _, dyno := range r.Dynos {
 		switch dyno.State {
 		case hoist.DynoUp:
@@ -76,14 +78,14 @@ func (t *table) setServices(services []hoist.Service) (changed bool) {
 	for _, s := range services {
 		d := byType[s.Type]
 		if d == nil {
-			d = &destination{service: s.Type}
+			d = t.service(s.Type)
 			byType[s.Type] = d
 		}
 		d.backends = append(d.backends, t.services[s.Type].backend(s.Type, "", s.Address))
 	}
 	for _, s := range platformHosts(t.domain) {
 		if byType[s] == nil {
-			byType[s] = &destination{service: s}
+			byType[s] = t.service(s)
 		}
 		old := t.services[s]
 		changed = changed || old == nil || !slices.Equal(old.backends, byType[s].backends)
@@ -92,7 +94,12 @@ func (t *table) setServices(services []hoist.Service) (changed bool) {
 	return changed
 }
 
-// services returns what setServices got.
+// service makes the destination of a part of the platform, without backends.
+func (t *table) service(typ string) *destination {
+	return &destination{service: typ, room: t.services[typ].waitingRoom(nil)}
+}
+
+// serviceList returns what setServices got.
 func (t *table) serviceList() (list []hoist.Service) {
 	for _, s := range slices.Sorted(maps.Keys(t.services)) {
 		for _, b := range t.services[s].backends {
@@ -114,13 +121,30 @@ func (d *destination) backend(name, id, addr string) *backend {
 	return &backend{name: name, id: id, addr: addr}
 }
 
+// waitingRoom returns d's, with who is in it, or a new one.
+func (d *destination) waitingRoom(within *room) *room {
+	if d != nil {
+		return d.room
+	}
+	return &room{holds: roomForOne, within: within}
+}
+
+// waiting counts the requests that wait for a backend.
+func (t *table) waiting() int64 {
+	n := t.room.waiting.Load()
+	for _, d := range t.services {
+		n += d.room.waiting.Load()
+	}
+	return n
+}
+
 // index makes the map of hosts: the platform's first, then NAME.DOMAIN, then
 // the apps' own domains, none of which can take another's.
 func (t *table) index() {
 	t.hosts = make(map[string]*destination, 2*len(t.apps)+8)
 	for host, service := range platformHosts(t.domain) {
 		if t.services[service] == nil {
-			t.services[service] = &destination{service: service}
+			t.services[service] = t.service(service)
 		}
 		t.hosts[host] = t.services[service]
 	}
