@@ -25,18 +25,21 @@ type forwarded struct {
 }
 
 // hopByHop are the headers that concern one connection only (RFC 9110, section
-// 7.6.1), beside those a Connection header names.
-var hopByHop = []string{"Connection", "Keep-Alive", "Proxy-Connection", "Proxy-Authenticate",
+// 7.6.1; RFC 7540, section 3.2.1), beside those a Connection header names.
+var hopByHop = []string{"Connection", "Http2-Settings", "Keep-Alive", "Proxy-Connection", "Proxy-Authenticate",
 	"Proxy-Authorization", "Te", "Transfer-Encoding", "Upgrade"}
 
 // stripHopByHop removes them and returns the protocol the message asks to
-// switch to, if it does.
+// switch to, if it does. HTTP/2 is none: its requests would go past us, with headers that only we may write.
 func stripHopByHop(h http.Header) (upgrade string) {
 	connection := h["Connection"]
 	for _, v := range connection {
 		if http1.HasToken(v, "upgrade") {
 			upgrade = strings.Join(h["Upgrade"], ", ")
 		}
+	}
+	if http1.HasToken(upgrade, "h2c") {
+		upgrade = ""
 	}
 	for _, v := range connection {
 		for v != "" {

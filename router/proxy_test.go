@@ -385,7 +385,7 @@ func TestAnAppMayReportItsProgressForLong(t *testing.T) {
 	}
 }
 
-// A protocol is not switched to while a body is on its way, nor by HTTP/1.0, which has no upgrades.
+// A protocol is not switched to while a body is on its way, nor by HTTP/1.0, which has no upgrades, nor is HTTP/2.
 func TestOnlyRequestsWithoutABodyAreUpgraded(t *testing.T) {
 	w := newWorld(t)
 	asked := make(chan string, 1)
@@ -395,14 +395,15 @@ func TestOnlyRequestsWithoutABodyAreUpgraded(t *testing.T) {
 			t.Error(err)
 			return
 		}
-		asked <- r.Header.Get("Upgrade")
+		asked <- r.Header.Get("Upgrade") + r.Header.Get("HTTP2-Settings")
 		io.WriteString(c, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\nraw")
 	})
 	for request, want := range map[string]string{
-		"GET / HTTP/1.1\r\n":                                "x",
-		"GET / HTTP/1.0\r\n":                                "",
-		"POST / HTTP/1.1\r\nContent-Length: 5\r\n":          "",
-		"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n": "",
+		"GET / HTTP/1.1\r\n": "x",
+		"GET / HTTP/1.0\r\n": "",
+		"GET / HTTP/1.1\r\nUpgrade: H2C\r\nHTTP2-Settings: AAMAAABk\r\n": "",
+		"POST / HTTP/1.1\r\nContent-Length: 5\r\n":                       "",
+		"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n":              "",
 	} {
 		answer := w.send(request + "Host: " + host + "\r\nConnection: Upgrade, close\r\nUpgrade: x\r\n\r\n0\r\n\r\n")
 		if got := <-asked; got != want || strings.HasSuffix(answer, "raw") != (want != "") {
