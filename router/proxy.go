@@ -76,6 +76,7 @@ func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	l, fail := v.reach()
 	if fail == nil {
+		v.beAsPatient()
 		fail = v.exchange(l)
 	}
 	if fail != nil {
@@ -233,6 +234,15 @@ func (v *visit) idle() time.Duration {
 		return v.p.settings.Service
 	}
 	return v.p.settings.Idle
+}
+
+// beAsPatient gives the client the time that the backend has.
+func (v *visit) beAsPatient() {
+	if c, ok := v.w.(interface{ SetBodyTimeout(time.Duration) }); ok {
+		c.SetBodyTimeout(v.idle()) // HTTP/1
+	} else if v.writes != nil {
+		v.writes.idle = v.idle()
+	}
 }
 
 // choose picks a backend at random: the less busy of two, those that have just

@@ -20,6 +20,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/hoist-sh/hoist"
 	"github.com/hoist-sh/hoist/router"
+	"golang.org/x/net/http2"
 )
 
 func TestARequestReachesItsApp(t *testing.T) {
@@ -536,8 +537,20 @@ func TestAPartOfThePlatformMayBeSilentForLong(t *testing.T) {
 	w := newWorld(t, func(c *router.Config) {
 		c.Settings.Idle, c.Settings.FirstByte, c.Settings.Service = 200*time.Millisecond, 200*time.Millisecond, 5*time.Second
 	})
-	pause := 1500 * time.Millisecond
+	const few = 100_000
+	pause, large := 1500*time.Millisecond, make([]byte, 16<<20)
 	addr := serveHTTP(t, func(rw http.ResponseWriter, r *http.Request) {
+		switch r.Method {
+		case "POST":
+			io.Copy(rw, r.Body)
+			return
+		case "PUT":
+			rw.Write(large)
+			return
+		case "PATCH":
+			rw.Write(large[:few])
+			return
+		}
 		time.Sleep(pause)
 		io.WriteString(rw, "one ")
 		rw.(http.Flusher).Flush()
@@ -552,4 +565,56 @@ func TestAPartOfThePlatformMayBeSilentForLong(t *testing.T) {
 	if resp, body := w.get("logs."+w.domain, "/"); body != "one two" {
 		t.Error(resp.StatusCode, body)
 	}
+	c, err := net.Dial("tcp", w.http)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	t.Run("and its client in the body", func(t *testing.T) {
+		fmt.Fprintf(c, "POST / HTTP/1.1\r\nHost: logs.%s\r\nContent-Length: 6\r\n\r\none", w.domain)
+		time.Sleep(pause)
+		io.WriteString(c, "two")
+		resp, err := http.ReadResponse(bufio.NewReader(c), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if b, err := io.ReadAll(resp.Body); string(b) != "onetwo" || err != nil {
+			t.Errorf("%q %v", b, err)
+		}
+	})
+	t.Run("and its client in the answer", func(t *testing.T) {
+		fmt.Fprintf(c, "PUT / HTTP/1.1\r\nHost: logs.%s\r\n\r\n", w.domain)
+		time.Sleep(pause)
+		resp, err := http.ReadResponse(bufio.NewReader(c), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n, err := io.Copy(io.Discard, resp.Body); n != int64(len(large)) || err != nil {
+			t.Error(n, err)
+		}
+	})
+	t.Run("but not that of an app afterwards", func(t *testing.T) {
+		_, host := w.raw(func(c net.Conn) {
+			http.ReadRequest(bufio.NewReader(c))
+			io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 100000000\r\n\r\n")
+			for err := error(nil); err == nil; {
+				_, err = c.Write(large)
+			}
+		})
+		fmt.Fprintf(c, "GET / HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n", host)
+		time.Sleep(pause)
+		if n, err := io.Copy(io.Discard, c); n > 50_000_000 {
+			t.Error(n, err)
+		}
+	})
+	t.Run("and its client in the answer in HTTP/2", func(t *testing.T) {
+		f := w.frames(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 1000})
+		f.headers(true, ":method", "PATCH", ":scheme", "https", ":authority", "logs."+w.domain, ":path", "/")
+		time.Sleep(pause)
+		f.WriteWindowUpdate(0, 1<<25)
+		f.WriteWindowUpdate(1, 1<<25)
+		if status, body := f.answer(); status != "200" || len(body) != few {
+			t.Error(status, len(body))
+		}
+	})
 }

@@ -12,7 +12,7 @@ type Settings struct {
 	Connect   time.Duration // to a dyno, and trying again where nothing was sent: H19, H21
 	FirstByte time.Duration // from the request's last byte to the response's first: H12
 	Idle      time.Duration // between two bytes, either way, once there was one: H15, H28
-	Service   time.Duration // instead of FirstByte and Idle for parts of the platform, which are silent while a build is
+	Service   time.Duration // instead of FirstByte and Idle for parts of the platform and their clients, which are silent while a build is
 	Boot      time.Duration // how long requests wait for a starting dyno: H20
 	Platform  time.Duration // how long requests wait for a process of the platform
 	Head      time.Duration // for a request's head to arrive: 408

@@ -45,7 +45,7 @@ func (b *body) Read(p []byte) (int, error) {
 	if int64(len(p)) > b.remaining {
 		p = p[:b.remaining]
 	}
-	b.c.readDeadline(b.c.s.BodyTimeout)
+	b.c.readDeadline(b.c.w.timeout)
 	if b.c.aborted.Load() { // asked after the deadline was set, which AbortBody changes
 		return 0, b.fail(errBodyClosed)
 	}
@@ -71,7 +71,7 @@ func (b *body) fail(err error) error {
 
 // nextChunk reads a chunk's first line; io.EOF after the last one's trailers.
 func (b *body) nextChunk() error {
-	b.c.readDeadline(b.c.s.BodyTimeout)
+	b.c.readDeadline(b.c.w.timeout)
 	if b.c.aborted.Load() {
 		return errBodyClosed
 	}

@@ -30,18 +30,23 @@ type response struct {
 	left      int64 // of the Content-Length; -1 if none
 	close     bool  // the connection, afterwards
 	deadline  time.Time
+	timeout   time.Duration // between two pieces of a body, either way
 	err       error
 }
 
 var writers = sync.Pool{New: func() any { return bufio.NewWriterSize(nil, 8<<10) }}
 
 func (w *response) start(c *conn, r *http.Request) {
-	w.c, w.r, w.bw, w.err = c, r, nil, nil
+	w.c, w.r, w.bw, w.err, w.timeout = c, r, nil, nil, c.s.BodyTimeout
 	w.header = make(http.Header, 8)
 	b, ok := r.Body.(*body)
 	w.expects = ok && b.expects
 	w.wroteHead, w.status, w.chunked, w.noBody, w.left, w.close = false, 0, false, false, -1, r.Close
 }
+
+// SetBodyTimeout is instead of the server's BodyTimeout for this request. It is called before the body is read
+// or anything is written.
+func (w *response) SetBodyTimeout(d time.Duration) { w.timeout = d }
 
 // Gone reports whether the client has gone away.
 func (w *response) Gone() bool { return w.c.peer.Gone() }
@@ -61,8 +66,9 @@ func (w *response) writer() *bufio.Writer {
 // writeDeadline is due before each write: a client that takes nothing holds us this long. It is
 // set lazily, as for reads.
 func (w *response) writeDeadline() {
-	if now := time.Now(); w.deadline.Sub(now) < w.c.s.BodyTimeout*7/8 {
-		w.deadline = now.Add(w.c.s.BodyTimeout)
+	now := time.Now()
+	if left := w.deadline.Sub(now); left < w.timeout*7/8 || left > w.timeout {
+		w.deadline = now.Add(w.timeout)
 		w.c.raw.SetWriteDeadline(w.deadline)
 	}
 }
