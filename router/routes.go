@@ -48,6 +48,7 @@ const (
 	readTimeout   = 5 * time.Second
 	readRetry     = 250 * time.Millisecond
 	snapshotDelay = time.Second // after a change; more changes join it
+	snapshotRetry = 10 * time.Second
 	sweepInterval = maxIdle / 2
 )
 
@@ -235,20 +236,24 @@ func (r *routes) keepSaved(ctx context.Context) {
 	}
 	var saved uint64
 	for end := false; !end; {
+		end = ctx.Err() != nil
 		t := r.table.Load()
+		var again <-chan time.Time
 		if t.loaded && t.gen != saved {
-			if err := writeSnapshot(r.path, t.routes()); err != nil {
+			if err := writeSnapshot(r.path, t.routes()); err == nil {
+				saved = t.gen
+			} else {
 				r.log.Warn("the snapshot of the routes cannot be written", "err", err)
+				again = time.After(snapshotRetry)
 			}
-			saved = t.gen
 		}
 		select {
 		case <-ctx.Done():
 		case <-t.changed:
+		case <-again:
 		}
 		select {
 		case <-ctx.Done():
-			end = r.table.Load().gen == saved
 		case <-time.After(snapshotDelay):
 		}
 	}

@@ -303,6 +303,22 @@ func TestRoutesOutliveTheDatabase(t *testing.T) {
 	w.eventually(func() bool { resp, _ := w.get(host, "/"); return resp.StatusCode == 503 })
 }
 
+func TestASnapshotThatCouldNotBeWrittenIsWrittenLater(t *testing.T) {
+	var dir string
+	w := newWorld(t, func(c *router.Config) {
+		dir = c.Dir + "/routes"
+		c.Dir = dir
+		os.WriteFile(dir, nil, 0o600) // in its place
+	})
+	_, host := w.serve(func(http.ResponseWriter, *http.Request) {})
+	time.Sleep(1500 * time.Millisecond) // it was tried
+	os.Remove(dir)
+	w.stop()
+	if b, err := os.ReadFile(dir + "/routes.json"); !strings.Contains(string(b), strings.TrimSuffix(host, "."+w.domain)) {
+		t.Error(string(b), err)
+	}
+}
+
 func TestANewRouterWithoutRoutesWaits(t *testing.T) {
 	away, err := postgres.Open(t.Context(), "postgres://nobody@"+refusingAddr(t)+"/none")
 	if err != nil {
