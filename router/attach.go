@@ -1,6 +1,7 @@
 package router
 
 import (
+	"container/list"
 	"context"
 	"crypto/sha256"
 	"crypto/tls"
@@ -18,7 +19,8 @@ const (
 	placeTimeout   = 60 * time.Second // for an attached dyno to get a worker
 	placeInterval  = 250 * time.Millisecond
 	attachStart    = 2 * time.Minute // for the dyno to run, once it has a worker
-	attachLimit    = 2000            // connections at once
+	attachLimit    = 2000            // clients at once
+	strangerLimit  = 500             // connections at once that have shown no secret
 	handshakeLimit = 10 * time.Second
 )
 
@@ -31,12 +33,14 @@ type attach struct {
 	tls   *tls.Config
 	slots chan struct{}
 
-	mu   sync.Mutex
-	bell chan struct{} // closed when a dyno's state has changed
+	mu        sync.Mutex
+	bell      chan struct{} // closed when a dyno's state has changed
+	strangers *list.List    // connections that have shown no secret, the first one at the front
 }
 
 func newAttach(store Store, bus hoist.Bus, cfg *tls.Config, log *slog.Logger) *attach {
-	return &attach{store: store, bus: bus, log: log, tls: cfg, slots: make(chan struct{}, attachLimit), bell: make(chan struct{})}
+	return &attach{store: store, bus: bus, log: log, tls: cfg, slots: make(chan struct{}, attachLimit),
+		bell: make(chan struct{}), strangers: list.New()}
 }
 
 // listen wakes those who wait for a dyno whenever one changes.
@@ -58,23 +62,18 @@ func (a *attach) rung() <-chan struct{} {
 // serve relays one client until it or its dyno has ended.
 func (a *attach) serve(ctx context.Context, raw net.Conn) {
 	defer raw.Close()
+	client := tls.Server(raw, a.tls)
+	secret, err := a.greet(ctx, client)
+	if err != nil {
+		return // not one of ours; not a word
+	}
 	select {
 	case a.slots <- struct{}{}:
 		defer func() { <-a.slots }()
 	default:
 		a.log.Warn("too many attached clients", "limit", attachLimit)
+		rendezvous.Refuse(client, errTooMany)
 		return
-	}
-	client := tls.Server(raw, a.tls)
-	hello, cancel := context.WithTimeout(ctx, handshakeLimit)
-	err := client.HandshakeContext(hello)
-	cancel()
-	if err != nil {
-		return
-	}
-	secret, err := rendezvous.ReadSecret(client)
-	if err != nil {
-		return // not one of ours; not a word
 	}
 	dyno, err := a.connect(ctx, secret)
 	if errors.Is(err, hoist.ErrNotFound) {
@@ -89,6 +88,30 @@ func (a *attach) serve(ctx context.Context, raw net.Conn) {
 		return
 	}
 	rendezvous.Relay(ctx, client, dyno)
+}
+
+var errTooMany = &hoist.Error{ID: "too_many_attached", Message: "Too many terminals are attached to dynos just now. Try again in a moment.", Status: 503}
+
+// greet returns the secret of a client. When there are too many who have not shown one, the first of them has to go: each is there
+// for a moment if it means to be served, and those who do not cannot keep the others out.
+func (a *attach) greet(ctx context.Context, client *tls.Conn) (string, error) {
+	a.mu.Lock()
+	me := a.strangers.PushBack(client)
+	if a.strangers.Len() > strangerLimit {
+		a.strangers.Remove(a.strangers.Front()).(*tls.Conn).NetConn().Close()
+	}
+	a.mu.Unlock()
+	defer func() {
+		a.mu.Lock()
+		a.strangers.Remove(me)
+		a.mu.Unlock()
+	}()
+	hello, cancel := context.WithTimeout(ctx, handshakeLimit)
+	defer cancel()
+	if err := client.HandshakeContext(hello); err != nil {
+		return "", err
+	}
+	return rendezvous.ReadSecret(client)
 }
 
 // connect reaches the secret's dyno when it runs. A worker that is started again meanwhile,
