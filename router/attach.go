@@ -146,17 +146,33 @@ func (a *attach) find(ctx context.Context, secret string) (string, error) {
 	hash := sha256.Sum256([]byte(secret))
 	ctx, cancel := context.WithTimeout(ctx, placeTimeout)
 	defer cancel()
+	var failed error // why the last look did not tell
 	for {
 		bell := a.rung()
-		_, address, err := a.store.AttachAddress(ctx, hash[:])
+		address, err := a.look(ctx, hash[:])
 		if err == nil && address != "" || errors.Is(err, hoist.ErrNotFound) {
 			return address, err
 		}
+		if ctx.Err() == nil {
+			failed = err
+		}
 		select {
 		case <-ctx.Done():
+			if failed != nil {
+				a.log.Warn("an attached dyno could not be looked up", "err", failed)
+				return "", &hoist.Error{ID: "database_away", Message: "The platform's database does not answer, so the dyno cannot be found. Try again in a moment.", Status: 503}
+			}
 			return "", &hoist.Error{ID: "no_worker", Message: "No machine has taken the dyno yet. `hoist ps` shows if it waits for room.", Status: 503}
 		case <-bell:
 		case <-time.After(placeInterval):
 		}
 	}
+}
+
+// look asks the database once, for as long as an answer can take.
+func (a *attach) look(ctx context.Context, hash []byte) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	_, address, err := a.store.AttachAddress(ctx, hash)
+	return address, err
 }

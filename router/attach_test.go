@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"crypto/tls"
+	"errors"
 	"io"
 	"log/slog"
 	"net"
@@ -77,4 +78,23 @@ func TestAClientForWhomThereIsNoRoomIsTold(t *testing.T) {
 	if line, err := bufio.NewReader(a.client(t, "secret")).ReadString('\n'); !strings.HasPrefix(line, " !    Too many") {
 		t.Error(line, err)
 	}
+}
+
+func TestWhoWaitsForADynoIsToldWhatIsMissing(t *testing.T) {
+	for _, c := range []struct {
+		err  error
+		want string
+	}{{nil, "no_worker"}, {errors.New("connection refused"), "database_away"}} {
+		a := testAttach(t, func() (string, error) { return "", c.err })
+		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		defer cancel()
+		if _, err := a.find(ctx, "secret"); !hasID(err, c.want) {
+			t.Errorf("%v: %v", c.err, err)
+		}
+	}
+}
+
+func hasID(err error, id string) bool {
+	e, ok := hoist.AsError(err)
+	return ok && e.ID == id
 }
