@@ -31,13 +31,19 @@ const (
 	glance = time.Second
 )
 
+// moment is a point in time as atomics can hold it, in nanoseconds since the router's start. It goes on
+// evenly whatever is done to the machine's clock, which must not end a request.
+func moment(t time.Time) int64 { return int64(t.Sub(epoch)) }
+
+var epoch = time.Now()
+
 // backend is one dyno or process that serves HTTP, and our connections to it.
 type backend struct {
 	name     string // "web.1", "api"
 	id       string // the dyno's
 	addr     string // ip:port
 	inflight atomic.Int64
-	refused  atomic.Int64 // when it refused a connection last, Unix nanoseconds
+	refused  atomic.Int64 // the moment when it refused a connection last; 0 if it never did
 
 	mu      sync.Mutex
 	idle    []*link // the last used at the end
@@ -54,7 +60,7 @@ type link struct {
 	idleFrom time.Time
 
 	budget        int64        // bytes that may be read: bounds the head
-	active        atomic.Int64 // when a byte went either way last, Unix nanoseconds
+	active        atomic.Int64 // the moment when a byte went either way last
 	window        atomic.Int64 // how long there may be none, in nanoseconds
 	phase         phase        // under b.mu
 	gone          func() bool  // whether the client has gone
@@ -89,7 +95,7 @@ func (b *backend) get(timeout time.Duration) (*link, error) {
 	}
 	raw, err := net.DialTimeout("tcp", b.addr, timeout)
 	if err != nil {
-		b.refused.Store(time.Now().UnixNano())
+		b.refused.Store(moment(time.Now()))
 		return nil, err
 	}
 	return newLink(b, raw), nil
@@ -133,7 +139,7 @@ func (b *backend) sweep(now time.Time, retire bool) {
 // quarantined reports whether it has refused a connection just now.
 func (b *backend) quarantined(now time.Time) bool {
 	at := b.refused.Load()
-	return at != 0 && now.UnixNano()-at < int64(quarantine)
+	return at != 0 && moment(now)-at < int64(quarantine)
 }
 
 // phase is how far a request is; silence is measured differently in each.
@@ -158,7 +164,7 @@ func (l *link) advance(to phase, window time.Duration) {
 // begin readies the link for a request whose client gone asks for.
 func (l *link) begin(now time.Time, window time.Duration, gone func() bool) {
 	l.gone, l.got, l.budget, l.phase = gone, false, responseHead, asking
-	l.active.Store(now.UnixNano())
+	l.active.Store(moment(now))
 	l.window.Store(int64(window))
 }
 
@@ -185,7 +191,7 @@ func (l *link) Read(p []byte) (int, error) {
 		if n > 0 {
 			l.got = true
 			l.budget -= int64(n)
-			l.active.Store(time.Now().UnixNano())
+			l.active.Store(moment(time.Now()))
 			return n, nil
 		}
 		if !errors.Is(err, os.ErrDeadlineExceeded) {
@@ -194,7 +200,7 @@ func (l *link) Read(p []byte) (int, error) {
 		if l.gone != nil && l.gone() {
 			return 0, errClientGone
 		}
-		if time.Now().UnixNano()-l.active.Load() >= l.window.Load() {
+		if moment(time.Now())-l.active.Load() >= l.window.Load() {
 			return 0, errTimeout
 		}
 	}
@@ -209,7 +215,7 @@ func (l *link) Write(p []byte) (int, error) {
 		l.raw.SetWriteDeadline(l.writeDeadline)
 	}
 	n, err := l.raw.Write(p)
-	l.active.Store(time.Now().UnixNano())
+	l.active.Store(moment(time.Now()))
 	return n, err
 }
 

@@ -120,7 +120,7 @@ func TestSettingsComeFromTheEnvironment(t *testing.T) {
 func TestTheLessBusyOfTwoIsChosen(t *testing.T) {
 	a, b, c := &backend{}, &backend{}, &backend{}
 	a.inflight.Store(5)
-	c.refused.Store(time.Now().UnixNano())
+	c.refused.Store(moment(time.Now()))
 	for range 50 {
 		if got := choose([]*backend{a, b, c}, nil, time.Now()); got == c {
 			t.Fatal("the one that refuses was chosen")

@@ -37,7 +37,7 @@ func (v *visit) switchProtocols(l *link, resp *http.Response) *failure {
 	l.raw.SetDeadline(time.Time{})
 	early := io.LimitReader(l.br, int64(l.br.Buffered()))
 	t := &tunnel{idle: v.idle()}
-	t.active.Store(time.Now().UnixNano())
+	t.active.Store(moment(time.Now()))
 	up := make(chan error, 1)
 	go func() {
 		_, err := t.copy(l.raw, client, rw.Reader)
@@ -59,7 +59,7 @@ func (v *visit) switchProtocols(l *link, resp *http.Response) *failure {
 // tunnel is a connection that has left HTTP.
 type tunnel struct {
 	idle   time.Duration
-	active atomic.Int64 // when a byte went either way, Unix nanoseconds
+	active atomic.Int64 // the moment when a byte went either way last
 }
 
 // copy copies what src reads from the connection from to to, passing on the
@@ -71,7 +71,7 @@ func (t *tunnel) copy(to, from net.Conn, src io.Reader) (n int64, err error) {
 		from.SetReadDeadline(time.Now().Add(t.idle))
 		k, err := src.Read(*buf)
 		if k > 0 {
-			t.active.Store(time.Now().UnixNano())
+			t.active.Store(moment(time.Now()))
 			to.SetWriteDeadline(time.Now().Add(t.idle))
 			if _, werr := to.Write((*buf)[:k]); werr != nil {
 				from.Close()
@@ -86,7 +86,7 @@ func (t *tunnel) copy(to, from net.Conn, src io.Reader) (n int64, err error) {
 				return n, c.CloseWrite()
 			}
 			return n, to.Close()
-		case isTimeout(err) && time.Now().UnixNano()-t.active.Load() < int64(t.idle):
+		case isTimeout(err) && moment(time.Now())-t.active.Load() < int64(t.idle):
 		default:
 			to.Close()
 			return n, err
