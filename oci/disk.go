@@ -24,13 +24,17 @@ const (
 	defaultDisk = 1 << 30
 )
 
-// makeDisk creates the image path with the given size in bytes.
-func (e *Engine) makeDisk(path string, size int64) error {
+// diskSize is how many bytes a disk has for which somebody asked for size, or did not.
+func diskSize(size int64) int64 {
 	if size <= 0 {
 		size = defaultDisk
 	}
-	size = max(size, minDisk) &^ (1<<20 - 1)
-	template, err := e.diskTemplate(size)
+	return max(size, minDisk) &^ (1<<20 - 1)
+}
+
+// makeDisk creates the image path with the given size in bytes.
+func (e *Engine) makeDisk(path string, size int64) error {
+	template, err := e.diskTemplate(diskSize(size))
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package oci
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -61,7 +62,7 @@ func (e *Engine) mountDisk(c *container, base uint32) (*layers, error) {
 }
 
 // mountApp puts the slug, if there is one, under the disk's directory for /app.
-func (e *Engine) mountApp(c *container, spec hoist.ContainerSpec) error {
+func (e *Engine) mountApp(ctx context.Context, c *container, spec hoist.ContainerSpec) error {
 	if spec.SlugPath == "" {
 		return nil
 	}
@@ -76,7 +77,7 @@ func (e *Engine) mountApp(c *container, spec hoist.ContainerSpec) error {
 	}
 	if !e.noLayers.Load() {
 		lower := filepath.Join(l.dir, "slug")
-		err := e.bindSlug(slug, lower, l.base)
+		err := e.bindSlug(ctx, slug, lower, l.base, c.disk)
 		if err == nil {
 			err = l.overlay(lower)
 		}
@@ -87,11 +88,7 @@ func (e *Engine) mountApp(c *container, spec hoist.ContainerSpec) error {
 			e.log.Info("slugs are copied onto each dyno's disk, as this kernel cannot show files to dynos as their own (Linux 5.19 can)", "err", err)
 		}
 	}
-	err = copyOwned(slug.dir, l.app, int(l.base+dynoUID))
-	if errors.Is(err, unix.ENOSPC) {
-		err = fmt.Errorf("oci: the slug does not fit on the dyno's disk: %w", err)
-	}
-	return err
+	return copyOwned(ctx, slug.dir, l.app, int(l.base+dynoUID))
 }
 
 // overlay makes what is at /app begin as lower; changes go to the disk. A kernel that does not
@@ -124,8 +121,9 @@ func (l *layers) close() {
 }
 
 // bindSlug shows the slug at the new directory to, as a container sees it whose user ids
-// begin at base: the slug itself or, if this kernel cannot, which it is asked only once, its copy.
-func (e *Engine) bindSlug(slug *slugMount, to string, base uint32) error {
+// begin at base: the slug itself or, if this kernel cannot, which it is asked only once, its copy on
+// a disk of the given size.
+func (e *Engine) bindSlug(ctx context.Context, slug *slugMount, to string, base uint32, disk int64) error {
 	if !e.noIdmap.Load() {
 		err := bindIdmapped(slug.dir, to, slug.owner, base)
 		if !errors.Is(err, errNoIdmap) {
@@ -135,7 +133,7 @@ func (e *Engine) bindSlug(slug *slugMount, to string, base uint32) error {
 			e.log.Info("slugs are copied, once for all dynos of a release, as this kernel cannot show them to dynos as their own (Linux 6.2 can)")
 		}
 	}
-	if err := e.copySlug(slug); err != nil {
+	if err := e.copySlug(ctx, slug, disk); err != nil {
 		return err
 	}
 	return bindIdmapped(slug.copied(), to, dynoUID, base)

@@ -198,8 +198,7 @@ func eventually(t testing.TB, ok func() bool, why func() string) {
 // slug makes a squashfs image with the files.
 func slug(t testing.TB, files map[string]string) string {
 	t.Helper()
-	dir := t.TempDir()
-	tree := filepath.Join(dir, "tree")
+	tree := t.TempDir()
 	for name, text := range files {
 		path := filepath.Join(tree, name)
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
@@ -209,8 +208,15 @@ func slug(t testing.TB, files map[string]string) string {
 			t.Fatal(err)
 		}
 	}
-	image := filepath.Join(dir, "slug.squashfs")
-	if out, err := exec.Command("mksquashfs", tree, image, "-all-root", "-quiet", "-no-progress").CombinedOutput(); err != nil {
+	return squash(t, tree)
+}
+
+// squash makes a squashfs image of the directory.
+func squash(t testing.TB, tree string, options ...string) string {
+	t.Helper()
+	image := filepath.Join(t.TempDir(), "slug.squashfs")
+	args := append([]string{tree, image, "-all-root", "-quiet", "-no-progress"}, options...)
+	if out, err := exec.Command("mksquashfs", args...).CombinedOutput(); err != nil {
 		t.Fatalf("mksquashfs: %v: %s", err, out)
 	}
 	return image

@@ -1,14 +1,13 @@
 package oci
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strconv"
-	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -22,8 +21,8 @@ func (m *slugMount) copied() string { return filepath.Join(m.copyMount(), "app")
 func (m *slugMount) copyMount() string { return m.dir + ".copy" }
 
 // copySlug makes the slug's copy, whose files belong to dynoUID. Its image has no name: it goes with its last user,
-// whoever is killed.
-func (e *Engine) copySlug(m *slugMount) error {
+// whoever is killed. It is as large as a dyno's disk, since a few kilobytes of squashfs may be terabytes of files.
+func (e *Engine) copySlug(ctx context.Context, m *slugMount, disk int64) error {
 	m.copying.Lock()
 	defer m.copying.Unlock()
 	if m.isCopied {
@@ -31,12 +30,7 @@ func (e *Engine) copySlug(m *slugMount) error {
 	}
 	image := filepath.Join(e.dir, "slug-"+filepath.Base(m.dir)+".ext4")
 	defer os.Remove(image)
-	size, files, err := treeSize(m.dir)
-	if err != nil {
-		return fmt.Errorf("oci: %w", err)
-	}
-	// 256 bytes for each inode, blocks that map blocks, a directory's own, the file system's.
-	if err := makeExt4(image, size+size/50+files*512+8<<20, "-N", strconv.FormatInt(files+64, 10)); err != nil {
+	if err := makeExt4(image, diskSize(disk), "-i", "4096"); err != nil { // as many files as blocks
 		return err
 	}
 	if err := os.MkdirAll(m.copyMount(), 0o755); err != nil {
@@ -45,79 +39,118 @@ func (e *Engine) copySlug(m *slugMount) error {
 	if err := mountImage(image, m.copyMount(), "ext4", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOATIME, "nobarrier,noinit_itable"); err != nil {
 		return err
 	}
-	err = errors.Join(os.Mkdir(m.copied(), 0o755), os.Chown(m.copied(), dynoUID, dynoUID))
+	err := errors.Join(os.Mkdir(m.copied(), 0o755), os.Chown(m.copied(), dynoUID, dynoUID))
 	if err == nil {
-		err = copyOwned(m.dir, m.copied(), dynoUID)
+		err = copyOwned(ctx, m.dir, m.copied(), dynoUID)
 	}
 	if err != nil {
 		unix.Unmount(m.copyMount(), unix.MNT_DETACH)
-		return fmt.Errorf("oci: copy the slug: %w", err)
+		return err
 	}
 	m.isCopied = true
 	return nil
 }
 
-// treeSize is what the files below dir take, in bytes of whole blocks of 4096, and how many there are.
-func treeSize(dir string) (size, files int64, err error) {
-	err = filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
-		if err != nil {
-			return err
+// copyOwned copies the tree from into the directory to and gives all of it to owner. We are root, and the tree is
+// what somebody wrote byte by byte: what a directory says of the type of its entries is not believed, and
+// nothing outside the two is touched.
+func copyOwned(ctx context.Context, from, to string, owner int) error {
+	src, err := os.OpenRoot(from)
+	if err != nil {
+		return fmt.Errorf("oci: copy the slug: %w", err)
+	}
+	defer src.Close()
+	dst, err := os.OpenRoot(to)
+	if err != nil {
+		return fmt.Errorf("oci: copy the slug: %w", err)
+	}
+	defer dst.Close()
+	for dirs := []string{"."}; len(dirs) > 0; {
+		below, err := copyDir(ctx, src, dst, dirs[0], owner)
+		if errors.Is(err, unix.ENOSPC) {
+			return fmt.Errorf("oci: the files of the slug do not fit on a disk of the dyno's size: %w", err)
+		} else if err != nil {
+			return fmt.Errorf("oci: copy the slug: %w", err)
 		}
-		info, err := d.Info()
-		if err != nil {
-			return err
-		}
-		files++
-		size += (info.Size() + 4095) &^ 4095
-		if d.IsDir() {
-			size += 4096 + info.Size() // ext4's take more than squashfs says
-		}
-		return nil
-	})
-	return size, files, err
+		dirs = append(dirs[1:], below...)
+	}
+	return nil
 }
 
-// copyOwned copies the tree from into the directory to and gives all of it to owner.
-func copyOwned(from, to string, owner int) error {
-	return filepath.WalkDir(from, func(path string, d fs.DirEntry, err error) error {
-		if err != nil {
-			return err
+// copyDir copies what is in the directory path, and returns the directories that it made for those there.
+func copyDir(ctx context.Context, src, dst *os.Root, path string, owner int) (below []string, err error) {
+	if len(path) >= unix.PathMax {
+		return nil, unix.ENAMETOOLONG
+	}
+	from, err := src.OpenRoot(path)
+	if err != nil {
+		return nil, err
+	}
+	defer from.Close()
+	to, err := dst.OpenRoot(path)
+	if err != nil {
+		return nil, err
+	}
+	defer to.Close()
+	dir, err := from.Open(".")
+	if err != nil {
+		return nil, err
+	}
+	defer dir.Close()
+	for {
+		names, err := dir.Readdirnames(100)
+		if errors.Is(err, io.EOF) {
+			return below, nil
+		} else if err != nil {
+			return nil, err
 		}
-		target := filepath.Join(to, strings.TrimPrefix(path, from))
-		if path == from {
-			return nil
-		}
-		info, err := d.Info()
-		if err != nil {
-			return err
-		}
-		switch info.Mode().Type() {
-		case fs.ModeDir:
-			err = os.Mkdir(target, info.Mode().Perm())
-		case fs.ModeSymlink:
-			var link string
-			if link, err = os.Readlink(path); err == nil {
-				err = os.Symlink(link, target)
+		for _, name := range names {
+			isDir, err := copyEntry(ctx, from, to, name, owner)
+			if err != nil {
+				return nil, err
 			}
-		case 0:
-			err = copyFile(path, target, info.Mode().Perm())
-		default:
-			return nil // devices and sockets have no business in a slug
+			if isDir {
+				below = append(below, filepath.Join(path, name))
+			}
 		}
-		if err != nil {
-			return err
-		}
-		return os.Lchown(target, owner, owner)
-	})
+	}
 }
 
-func copyFile(from, to string, mode fs.FileMode) error {
-	src, err := os.Open(from)
+// copyEntry copies a file or a symbolic link, or makes a directory.
+func copyEntry(ctx context.Context, from, to *os.Root, name string, owner int) (isDir bool, err error) {
+	if ctx.Err() != nil {
+		return false, ctx.Err()
+	}
+	info, err := from.Lstat(name)
+	if err != nil {
+		return false, err
+	}
+	switch info.Mode().Type() {
+	case fs.ModeDir:
+		isDir, err = true, to.Mkdir(name, info.Mode().Perm())
+	case fs.ModeSymlink:
+		var link string
+		if link, err = from.Readlink(name); err == nil {
+			err = to.Symlink(link, name)
+		}
+	case 0:
+		err = copyFile(from, to, name, info.Mode().Perm())
+	default:
+		return false, nil // devices and sockets have no business in a slug
+	}
+	if err != nil {
+		return false, err
+	}
+	return isDir, to.Lchown(name, owner, owner)
+}
+
+func copyFile(from, to *os.Root, name string, mode fs.FileMode) error {
+	src, err := from.Open(name)
 	if err != nil {
 		return err
 	}
 	defer src.Close()
-	dst, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
+	dst, err := to.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
 	if err != nil {
 		return err
 	}

@@ -158,7 +158,7 @@ func (e *Engine) admit(ctx context.Context, c *container, spec hoist.ContainerSp
 		c.dir = dir
 	}
 	defer c.layers.close() // by then the container has them itself
-	if err := e.mountApp(c, spec); err != nil {
+	if err := e.mountApp(ctx, c, spec); err != nil {
 		return err
 	}
 	if err := c.settle(cmp.Or(spec.Name, spec.ID)); err != nil {
