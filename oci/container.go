@@ -45,7 +45,7 @@ type container struct {
 
 	gate    *gate   // until it is open
 	layers  *layers // until it has them itself
-	slug    string  // whose mount it uses
+	slug    *slugMount
 	process *process
 	out     *output // nil when attached
 	stream  *stream // when attached
@@ -217,9 +217,9 @@ func (e *Engine) free(c *container) error {
 		}
 	}
 	c.mu.Lock()
-	if c.slug != "" {
+	if c.slug != nil {
 		e.slugs.release(c.slug)
-		c.slug = ""
+		c.slug = nil
 	}
 	c.mu.Unlock()
 	// What has no record is removed by the next engine, however much of it is left.

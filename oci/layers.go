@@ -71,8 +71,8 @@ func (e *Engine) mountApp(ctx context.Context, c *container, spec hoist.Containe
 		return err
 	}
 	l := c.layers
-	c.slug = spec.SlugPath // released with the container
-	if l.base == 0 {       // it is privileged: root reads everything
+	c.slug = slug    // released with the container
+	if l.base == 0 { // it is privileged: root reads everything
 		return l.overlay(slug.dir)
 	}
 	if !e.noLayers.Load() {
@@ -148,6 +148,8 @@ type slugMounts struct {
 }
 
 type slugMount struct {
+	path  string
+	image slugImage
 	dir   string
 	owner uint32 // of the slug's root directory
 	users int
@@ -156,16 +158,24 @@ type slugMount struct {
 	isCopied bool // at copied()
 }
 
-// mount mounts the slug, or counts one user more of the mount there is. What
-// is at the path must not change while it is used.
+// slugImage names a file while it is mounted.
+type slugImage struct{ device, inode uint64 }
+
+// mount mounts the slug, or counts one user more of the mount there is. The file at
+// the path may be replaced by another one, of a slug that was damaged, but not be changed.
 func (s *slugMounts) mount(path string) (*slugMount, error) {
 	s.Lock()
 	defer s.Unlock()
-	if m := s.byPath[path]; m != nil {
+	var st unix.Stat_t
+	if err := unix.Stat(path, &st); err != nil {
+		return nil, fmt.Errorf("oci: slug %s: %w", path, err)
+	}
+	image := slugImage{st.Dev, st.Ino}
+	if m := s.byPath[path]; m != nil && m.image == image {
 		m.users++
 		return m, nil
 	}
-	m := &slugMount{dir: filepath.Join(s.dir, strconv.Itoa(s.next)), users: 1}
+	m := &slugMount{path: path, image: image, dir: filepath.Join(s.dir, strconv.Itoa(s.next)), users: 1}
 	s.next++
 	if err := os.MkdirAll(m.dir, 0o755); err != nil {
 		return nil, err
@@ -174,7 +184,6 @@ func (s *slugMounts) mount(path string) (*slugMount, error) {
 		os.Remove(m.dir)
 		return nil, err
 	}
-	var st unix.Stat_t
 	if err := unix.Stat(m.dir, &st); err != nil {
 		return nil, err
 	}
@@ -183,18 +192,17 @@ func (s *slugMounts) mount(path string) (*slugMount, error) {
 	return m, nil
 }
 
-func (s *slugMounts) release(path string) {
+func (s *slugMounts) release(m *slugMount) {
 	s.Lock()
 	defer s.Unlock()
-	m := s.byPath[path]
-	if m == nil {
+	if m.users--; m.users > 0 {
 		return
 	}
-	if m.users--; m.users == 0 {
-		for _, dir := range []string{m.dir, m.copyMount()} {
-			unix.Unmount(dir, unix.MNT_DETACH)
-			os.Remove(dir)
-		}
-		delete(s.byPath, path)
+	for _, dir := range []string{m.dir, m.copyMount()} {
+		unix.Unmount(dir, unix.MNT_DETACH)
+		os.Remove(dir)
+	}
+	if s.byPath[m.path] == m {
+		delete(s.byPath, m.path)
 	}
 }

@@ -235,6 +235,29 @@ func TestCancelledWatchLeavesTheContainerAlone(t *testing.T) {
 	}
 }
 
+// A damaged slug is replaced while other dynos of its release run.
+func TestAReplacedSlugIsUsed(t *testing.T) {
+	before := traces(t)
+	e := newEngine(t)
+	s := spec("sleep 100")
+	s.SlugPath = slug(t, map[string]string{"which": "first"})
+	first := start(t, e, s)
+	if err := os.Rename(slug(t, map[string]string{"which": "second"}), s.SlugPath); err != nil {
+		t.Fatal(err)
+	}
+	s.ID, s.Command = hoist.NewID(), "cat which"
+	if out, _ := run(t, e, s); out != "second\n" {
+		t.Errorf("got %q", out)
+	}
+	if err := e.Remove(t.Context(), first.ID); err != nil {
+		t.Fatal(err)
+	}
+	if err := e.Teardown(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	same(t, before)
+}
+
 func TestFailedStartLeavesNothing(t *testing.T) {
 	e := newEngine(t)
 	before := traces(t)
