@@ -171,8 +171,9 @@ func TestSignals(t *testing.T) {
 	}{
 		"handled":                    {`trap 'echo bye; exit 3' TERM; echo up; while :; do sleep 0.05; done`, syscall.SIGTERM, 3, "up\nbye\n"},
 		"unhandled by first process": {`echo up; exec sleep 100`, syscall.SIGTERM, 143, "up\n"},
-		"kill":                       {`trap '' TERM; echo up; sleep 100`, syscall.SIGKILL, 137, "up\n"},
-		"every process":              {`trap 'wait; exit 4' TERM; (trap 'echo child; sleep 0.5; exit' TERM; while :; do sleep 0.05; done) & sleep 0.2; echo up; wait`, syscall.SIGTERM, 4, "up\nchild\n"},
+		"unhandled by first process, which is not the last": {`perl -e '$SIG{TERM} = sub { sleep 1; print "bye\n"; exit }; $| = 1; print "up\n"; sleep 100'; echo after`, syscall.SIGTERM, 143, "up\nbye\n"},
+		"kill":          {`trap '' TERM; echo up; sleep 100`, syscall.SIGKILL, 137, "up\n"},
+		"every process": {`trap 'wait; exit 4' TERM; (trap 'echo child; sleep 0.5; exit' TERM; while :; do sleep 0.05; done) & sleep 0.2; echo up; wait`, syscall.SIGTERM, 4, "up\nchild\n"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := start(t, e, spec(test.command))

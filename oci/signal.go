@@ -4,8 +4,10 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/hoist-sh/hoist"
 	"golang.org/x/sys/unix"
@@ -14,7 +16,7 @@ import (
 // Signal sends a signal to every process of the container. The kernel keeps signals
 // from the first process of a PID namespace that it has no handler for
 // (pid_namespaces(7)); since a dyno's command is that process, such a signal
-// is made to do what it does elsewhere.
+// is made to do what it does elsewhere, when the others have ended.
 func (e *Engine) Signal(_ context.Context, id hoist.ID, sig int) error {
 	c, err := e.container(id)
 	if err != nil {
@@ -24,27 +26,61 @@ func (e *Engine) Signal(_ context.Context, id hoist.ID, sig int) error {
 }
 
 func (e *Engine) signal(c *container, sig unix.Signal) error {
-	if c.ended() || sig == 0 {
+	if c.ended() || c.process == nil || sig == 0 { // an adopted one may have no process any more
 		return nil
 	}
 	if sig == unix.SIGKILL {
 		return c.process.kill(sig)
 	}
-	for _, pid := range e.cgroups.pids(c.name) {
-		if pid == c.process.pid || c.Granted {
-			continue
+	ends := endsByDefault(sig) && unhandled(c.process.pid, sig)
+	if ends {
+		if err := c.setEndedBy(sig); err != nil {
+			return err
 		}
+	}
+	var others []int
+	if !c.Granted {
+		others = e.others(c)
+	}
+	if ends && len(others) > 0 { // it runs nothing after those that end now
+		if err := c.process.kill(unix.SIGSTOP); err != nil {
+			return err
+		}
+	}
+	for _, pid := range others {
 		if err := unix.Kill(pid, sig); err != nil && err != unix.ESRCH {
 			return fmt.Errorf("oci: signal %s: %w", c.ID, err)
 		}
 	}
-	if endsByDefault(sig) && unhandled(c.process.pid, sig) {
-		if err := c.setEndedBy(sig); err != nil {
-			return err
-		}
-		sig = unix.SIGKILL
+	switch {
+	case !ends:
+		return c.process.kill(sig)
+	case len(others) == 0:
+		return c.process.kill(unix.SIGKILL)
 	}
-	return c.process.kill(sig)
+	go e.endLast(c)
+	return nil
+}
+
+// others are the container's processes but the first.
+func (e *Engine) others(c *container) []int {
+	return slices.DeleteFunc(e.cgroups.pids(c.name), func(pid int) bool { return pid == c.process.pid })
+}
+
+// endLast kills the first process of a container when there is no other: the kernel takes all
+// with it, and they may have something to do at the end.
+func (e *Engine) endLast(c *container) {
+	for len(e.others(c)) > 0 {
+		select {
+		case <-c.done:
+			return
+		case <-time.After(20 * time.Millisecond):
+		}
+		if e.closed.Load() { // the next engine is asked to signal, too
+			return
+		}
+	}
+	c.process.kill(unix.SIGKILL)
 }
 
 // endsByDefault reports whether a signal ends a process that does not
