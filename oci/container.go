@@ -2,8 +2,10 @@ package oci
 
 import (
 	"cmp"
+	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io/fs"
 	"net/netip"
 	"os"
@@ -53,6 +55,7 @@ type container struct {
 	done    chan struct{} // closed when it has ended and Exit is set
 
 	removing sync.Mutex
+	failed   bool // to start, and to be freed then; under mu
 	freed    bool // under the engine's mu
 }
 
@@ -184,8 +187,12 @@ func (e *Engine) adopt(dir string, r record) (*container, error) {
 	return c, nil
 }
 
-// free removes all that a container has, however far it got. It can be repeated.
-func (e *Engine) free(c *container) error {
+// freeLimit is how long a container may take to be freed where nobody waits for it.
+const freeLimit = 30 * time.Second
+
+// free removes all that a container has, however far it got. It can be repeated, and has
+// to be if ctx ends before the container's process does: one that waits for a disk cannot be killed.
+func (e *Engine) free(ctx context.Context, c *container) error {
 	if c.gate != nil {
 		c.gate.close()
 	}
@@ -193,7 +200,11 @@ func (e *Engine) free(c *container) error {
 		if err := c.process.kill(unix.SIGKILL); err != nil {
 			return err
 		}
-		<-c.done
+		select {
+		case <-c.done:
+		case <-ctx.Done():
+			return fmt.Errorf("oci: container %s does not end: %w", c.name, ctx.Err())
+		}
 	}
 	if c.layers != nil {
 		c.layers.close()

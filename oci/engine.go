@@ -315,14 +315,23 @@ func (e *Engine) Watch(ctx context.Context, id hoist.ID, out hoist.Output) (hois
 	return *c.Exit, nil
 }
 
-// Remove kills the container if it runs and frees all it had. What does
-// not exist is removed.
-func (e *Engine) Remove(_ context.Context, id hoist.ID) error {
-	c, err := e.container(id)
-	if err != nil {
+// Remove kills the container if it runs and frees all it had, or what is left of a failed start.
+// What does not exist is removed.
+func (e *Engine) Remove(ctx context.Context, id hoist.ID) error {
+	e.mu.Lock()
+	c := e.containers[id]
+	e.mu.Unlock()
+	if c == nil || !c.removable() {
 		return nil
 	}
 	c.removing.Lock()
 	defer c.removing.Unlock()
-	return e.free(c)
+	return e.free(ctx, c)
+}
+
+// removable reports whether nobody is starting the container any more.
+func (c *container) removable() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.Pid != 0 || c.failed
 }

@@ -1,14 +1,19 @@
 package oci
 
 import (
+	"context"
 	"errors"
 	"net/netip"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/hoist-sh/hoist"
+	"golang.org/x/sys/unix"
 )
 
 func TestSlugOwnerAndDynoChangePlaces(t *testing.T) {
@@ -131,6 +136,36 @@ func FuzzParseClaim(f *testing.F) {
 			t.Fatalf("%q is %q, %s", text, name, network)
 		}
 	})
+}
+
+// A process that waits for a disk, say, does not end when it is killed.
+func TestWhoRemovesAContainerDoesNotWaitForEver(t *testing.T) {
+	cmd := exec.Command("sleep", "100")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer cmd.Wait()
+	p, err := openProcess(cmd.Process.Pid, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &container{name: "x", record: record{ID: "x", Pid: p.pid}, process: p, done: make(chan struct{})}
+	e := &Engine{containers: map[hoist.ID]*container{"x": c}}
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if err := e.Remove(ctx, "x"); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("got %v", err)
+	}
+}
+
+// An engine that adopts a container whose process is gone takes a moment to say that it has ended.
+func TestNobodyIsSignalledInAContainerThatEndedUnseen(t *testing.T) {
+	c := &container{done: make(chan struct{})}
+	for _, sig := range []unix.Signal{unix.SIGTERM, unix.SIGKILL} {
+		if err := new(Engine).signal(c, sig); err != nil {
+			t.Errorf("%s: %v", sig, err)
+		}
+	}
 }
 
 // DisableIdmap makes an engine work as on kernels before 6.2.

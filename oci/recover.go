@@ -59,7 +59,7 @@ func (e *Engine) recover() error {
 	var all errgroup.Group
 	for _, c := range half {
 		e.log.Info("removing what is left of a container", "container", c.name)
-		all.Go(func() error { return e.free(c) })
+		all.Go(func() error { return e.free(context.Background(), c) })
 	}
 	if err := all.Wait(); err != nil {
 		return err

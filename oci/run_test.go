@@ -236,6 +236,45 @@ func TestCancelledWatchLeavesTheContainerAlone(t *testing.T) {
 	}
 }
 
+// A dyno that could not be started is started again once what was in the way is gone.
+func TestWhatIsLeftOfAFailedStartCanBeRemoved(t *testing.T) {
+	cfg := config(t)
+	e := newEngine(t, func(c *oci.Config) { *c = cfg })
+	s := spec("echo fine")
+	s.SlugPath = filepath.Join(t.TempDir(), "pipe") // whose opening waits for us
+	if err := syscall.Mkfifo(s.SlugPath, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	failed := make(chan error)
+	go func() { failed <- e.Start(t.Context(), s) }()
+	held := filepath.Join(cfg.Dir, "containers", s.ID, "held")
+	eventually(t, func() bool { return os.Mkdir(held, 0o700) == nil }, func() string { return "not begun" })
+	if err := syscall.Mount("none", held, "tmpfs", 0, ""); err != nil {
+		t.Fatal(err)
+	}
+	pipe, err := os.OpenFile(s.SlugPath, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pipe.Close()
+	if err := <-failed; err == nil {
+		t.Error("started")
+	}
+	if err := e.Remove(t.Context(), s.ID); err == nil {
+		t.Error("removed what is mounted")
+	}
+	if err := syscall.Unmount(held, 0); err != nil {
+		t.Fatal(err)
+	}
+	if err := e.Remove(t.Context(), s.ID); err != nil {
+		t.Error(err)
+	}
+	s.SlugPath = ""
+	if out, _ := run(t, e, s); out != "fine\n" {
+		t.Errorf("got %q", out)
+	}
+}
+
 // A damaged slug is replaced while other dynos of its release run.
 func TestAReplacedSlugIsUsed(t *testing.T) {
 	before := traces(t)

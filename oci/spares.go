@@ -156,10 +156,12 @@ func (s *spares) add(ctx context.Context) error {
 }
 
 func (s *spares) discard(all []*container) {
+	ctx, cancel := context.WithTimeout(context.Background(), freeLimit)
+	defer cancel()
 	var wg sync.WaitGroup
 	for _, c := range all {
 		wg.Go(func() {
-			if err := s.engine.free(c); err != nil {
+			if err := s.engine.free(ctx, c); err != nil {
 				s.engine.log.Error("cannot remove a prepared container", "container", c.name, "err", err)
 			}
 		})

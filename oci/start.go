@@ -19,7 +19,7 @@ const diskFile = "disk.ext4"
 
 var idPattern = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_-]{0,62}$`)
 
-// Start runs a container. When it fails, nothing is left of it.
+// Start runs a container. When it fails, nothing is left of it, or what Remove removes.
 func (e *Engine) Start(ctx context.Context, spec hoist.ContainerSpec) error {
 	if !idPattern.MatchString(spec.ID) {
 		return hoist.Invalid("%q is not a container's ID.", spec.ID)
@@ -42,8 +42,13 @@ func (e *Engine) Start(ctx context.Context, spec hoist.ContainerSpec) error {
 	}
 	e.spares.started()
 	if err != nil {
-		if freeErr := e.free(c); freeErr != nil {
+		limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), freeLimit)
+		defer cancel()
+		if freeErr := e.free(limited, c); freeErr != nil {
 			e.log.Error("left over from a failed start", "container", c.ID, "err", freeErr)
+			c.mu.Lock()
+			c.failed = true
+			c.mu.Unlock()
 		}
 		return err
 	}
