@@ -32,6 +32,7 @@ type hostEngine struct {
 	starts     map[string]int // by name
 	refuse     error          // for Start
 	otherIP    bool           // than asked for
+	stuck      atomic.Bool    // what is killed does not end
 }
 
 type hostContainer struct {
@@ -51,6 +52,7 @@ func newHostEngine(t *testing.T) *hostEngine {
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP)
 	e := &hostEngine{dir: t.TempDir(), containers: map[hoist.ID]*hostContainer{}, starts: map[string]int{}}
 	t.Cleanup(func() {
+		e.stuck.Store(false)
 		for id := range maps.Clone(e.containers) {
 			e.Remove(context.Background(), id)
 		}
@@ -235,10 +237,14 @@ func (e *hostEngine) Signal(_ context.Context, id hoist.ID, sig int) error {
 	return syscall.Kill(-c.cmd.Process.Pid, syscall.Signal(sig))
 }
 
-func (e *hostEngine) Remove(_ context.Context, id hoist.ID) error {
+func (e *hostEngine) Remove(ctx context.Context, id hoist.ID) error {
 	c, err := e.get(id)
 	if err != nil {
 		return nil
+	}
+	if e.stuck.Load() {
+		<-ctx.Done()
+		return ctx.Err()
 	}
 	syscall.Kill(-c.cmd.Process.Pid, syscall.SIGKILL)
 	<-c.ended

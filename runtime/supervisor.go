@@ -17,9 +17,8 @@ import (
 var errNotOurs = errors.New("the dyno is not this worker's any more")
 
 const (
-	webPort    = 5000            // $PORT; every dyno has a network of its own
-	provenUp   = time.Minute     // up for so long, a crash is the first again
-	removeWait = 5 * time.Second // between attempts to remove a container
+	webPort  = 5000        // $PORT; every dyno has a network of its own
+	provenUp = time.Minute // up for so long, a crash is the first again
 )
 
 // supervisor runs one dyno row: a state machine whose state is in the row, so
@@ -317,18 +316,7 @@ func backoff(base time.Duration, restarts int) time.Duration {
 // remove frees the container, for as long as it takes.
 func (s *supervisor) remove(ctx context.Context) {
 	s.proc = nil
-	for ctx.Err() == nil {
-		try, cancel := context.WithTimeout(ctx, 30*time.Second)
-		err := s.r.engine.Remove(try, s.dyno.ID)
-		cancel()
-		if err == nil || errors.Is(err, hoist.ErrNotFound) {
-			return
-		}
-		if ctx.Err() == nil {
-			s.log.Error("cannot remove the container; trying again", "error", err)
-		}
-		sleep(ctx, removeWait)
-	}
+	s.r.remove(ctx, s.dyno.ID, s.log)
 }
 
 // say writes a line of the platform about the dyno to the app's log.

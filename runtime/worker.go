@@ -2,7 +2,10 @@ package runtime
 
 import (
 	"context"
+	"errors"
+	"log/slog"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/hoist-sh/hoist"
@@ -11,6 +14,11 @@ import (
 // heartbeat is how often a worker says that it is there and looks at its dynos
 // without being rung for.
 const heartbeat = time.Second
+
+const (
+	removeLimit = 30 * time.Second // for an attempt to remove a container
+	removeWait  = 5 * time.Second  // between attempts
+)
 
 // workerLoop keeps one supervisor for each dyno of ours, and takes new dynos.
 // While the database is away everything stays as it is. asked is closed when this
@@ -23,13 +31,17 @@ func (r *Runtime) workerLoop(ctx context.Context, asked <-chan struct{}, contain
 	tick := time.NewTicker(heartbeat)
 	defer tick.Stop()
 	defer r.waitForSupervisors()
+	var orphans sync.WaitGroup
+	defer orphans.Wait()
 	adopted, away := false, false
 	var stopBy time.Time
 	for ctx.Err() == nil {
 		err := r.sync(ctx, found)
 		if err == nil && !adopted {
 			adopted = true
-			r.removeOrphans(ctx, found)
+			for id := range found {
+				orphans.Go(func() { r.removeOrphan(ctx, id) }) // one may not end, and this worker has to be seen
+			}
 			for _, d := range r.served() {
 				if r.dynos[d.Dyno.ID] == nil {
 					r.forget(d.Dyno.ID)
@@ -166,13 +178,26 @@ func (r *Runtime) reap() {
 	}
 }
 
-// removeOrphans removes containers that have no row any more.
-func (r *Runtime) removeOrphans(ctx context.Context, orphans map[hoist.ID]hoist.Container) {
-	for id := range orphans {
-		r.log.Info("removing a container that nobody wants any more", "id", id)
-		if err := r.engine.Remove(ctx, id); err != nil && ctx.Err() == nil {
-			r.log.Error("cannot remove a container", "id", id, "error", err)
+// removeOrphan removes a container that has no row any more.
+func (r *Runtime) removeOrphan(ctx context.Context, id hoist.ID) {
+	log := r.log.With("id", id)
+	log.Info("removing a container that nobody wants any more")
+	r.remove(ctx, id, log)
+}
+
+// remove frees a container, for as long as it takes.
+func (r *Runtime) remove(ctx context.Context, id hoist.ID, log *slog.Logger) {
+	for ctx.Err() == nil {
+		try, cancel := context.WithTimeout(ctx, removeLimit)
+		err := r.engine.Remove(try, id)
+		cancel()
+		if err == nil || errors.Is(err, hoist.ErrNotFound) {
+			return
 		}
+		if ctx.Err() == nil {
+			log.Error("cannot remove the container; trying again", "error", err)
+		}
+		sleep(ctx, removeWait)
 	}
 }
 

@@ -40,6 +40,18 @@ func TestWorkers(t *testing.T) {
 		a.scale("web", 0)
 		a.becomes("worker.1 up")
 	})
+	t.Run("a container without a row that does not end holds up nobody", func(t *testing.T) {
+		e := newHostEngine(t)
+		if err := e.Start(t.Context(), hoist.ContainerSpec{ID: hoist.NewID(), Command: "exec sleep 1000"}); err != nil {
+			t.Fatal(err)
+		}
+		e.stuck.Store(true)
+		stop := p.worker(t, e)
+		a := p.app(t)
+		a.deploy(map[string]string{"web": web})
+		a.becomes("web.1 up")
+		stop()
+	})
 	t.Run("what was half done is finished", func(t *testing.T) {
 		e, dir := newHostEngine(t), t.TempDir()
 		stop := p.worker(t, e, in(dir), func(c *runtime.Config) { c.StopGrace = 20 * time.Second })
