@@ -115,12 +115,17 @@ func (db *DB) Reconcile(ctx context.Context, appID hoist.ID, plan func(hoist.App
 	return changed, err
 }
 
-// WaitingDynos lists dynos that may be started by any worker, oldest first.
-func (db *DB) WaitingDynos(ctx context.Context) ([]hoist.Dyno, error) {
-	return queryDynos(ctx, db.Pool, `
+// WaitingDynos lists dynos that may be started by any worker, oldest first, and says what time it is by the
+// clock that their times are of.
+func (db *DB) WaitingDynos(ctx context.Context) (waiting []hoist.Dyno, now time.Time, err error) {
+	waiting, err = queryDynos(ctx, db.Pool, `
 		WHERE d.worker_id IS NULL AND d.state <> 'down' AND d.want <> 'down' AND coalesce(d.restart_at <= now(), true)
 		AND NOT (a.system AND d.kind = 'formation')
 		ORDER BY d.created_at LIMIT 200`)
+	if err == nil && len(waiting) > 0 {
+		err = db.Pool.QueryRow(ctx, `SELECT now()`).Scan(&now)
+	}
+	return waiting, now, err
 }
 
 // PlacedDynos lists all dynos on workers, with only what placement needs: app,

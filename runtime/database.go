@@ -22,7 +22,7 @@ type Database interface {
 	ResumeWorker(ctx context.Context, id hoist.ID) error
 	DeleteWorker(ctx context.Context, id hoist.ID) error
 	Workers(ctx context.Context) ([]hoist.Worker, error)
-	WaitingDynos(ctx context.Context) ([]hoist.Dyno, error)
+	WaitingDynos(ctx context.Context) (waiting []hoist.Dyno, now time.Time, err error)
 	PlacedDynos(ctx context.Context) ([]hoist.Dyno, error)
 	ClaimDynos(ctx context.Context, worker hoist.ID, ids []hoist.ID) error
 	MoveDynos(ctx context.Context, worker hoist.ID) ([]hoist.ID, error)

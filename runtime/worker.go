@@ -140,7 +140,7 @@ func (r *Runtime) isProven() bool {
 
 // claim takes waiting dynos that suit us.
 func (r *Runtime) claim(ctx context.Context) error {
-	waiting, err := r.db.WaitingDynos(ctx)
+	waiting, now, err := r.db.WaitingDynos(ctx)
 	if err != nil {
 		return err
 	}
@@ -157,7 +157,7 @@ func (r *Runtime) claim(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	take := place(r.worker.ID, workers, placed, waiting, time.Now())
+	take := place(r.worker.ID, workers, placed, waiting, now)
 	if len(take) == 0 {
 		return nil
 	}
