@@ -2,6 +2,7 @@ package runtime_test
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -147,6 +148,19 @@ func TestFormation(t *testing.T) {
 		before := e.running()
 		p.exec(t, `DELETE FROM apps WHERE id = $1`, a.id)
 		a.eventually("one less", func() bool { return e.running() < before })
+	})
+	t.Run("an app that cannot be looked after is not the others' trouble", func(t *testing.T) {
+		apps := []*app{p.app(t), p.app(t), p.app(t)}
+		for _, a := range apps {
+			a.deploy(map[string]string{"worker": "exec sleep 1000"})
+			a.becomes("worker.1 up")
+		}
+		p.exec(t, fmt.Sprintf(`ALTER TABLE dynos ADD CONSTRAINT broken CHECK (app_id <> '%s') NOT VALID`, apps[1].id))
+		defer p.exec(t, `ALTER TABLE dynos DROP CONSTRAINT broken`)
+		p.exec(t, `UPDATE formation SET quantity = 2 WHERE type = 'worker'`) // nobody rings
+		apps[0].becomes("worker.1 up, worker.2 up")
+		apps[2].becomes("worker.1 up, worker.2 up")
+		apps[1].becomes("worker.1 up")
 	})
 	t.Run("a flood of output is cut and counted", func(t *testing.T) {
 		quiet, loud := p.app(t), p.app(t)

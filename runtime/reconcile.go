@@ -60,11 +60,7 @@ func (r *Runtime) reconcileLoop(ctx context.Context) {
 				apps := r.ids
 				r.ids = nil
 				r.mu.Unlock()
-				for _, app := range apps {
-					if err := r.reconcile(ctx, app); err != nil && ctx.Err() == nil {
-						r.log.Warn("reconcile", "app", app, "error", err)
-					}
-				}
+				r.reconcileEach(ctx, apps)
 			}
 		}
 	}
@@ -98,12 +94,17 @@ func (r *Runtime) resync(ctx context.Context, lostAfter time.Duration) error {
 	if err != nil {
 		return err
 	}
+	r.reconcileEach(ctx, apps)
+	return ctx.Err()
+}
+
+// reconcileEach looks at apps, of which one that fails is not the others' trouble.
+func (r *Runtime) reconcileEach(ctx context.Context, apps []hoist.ID) {
 	for _, app := range apps {
-		if err := r.reconcile(ctx, app); err != nil {
-			return err
+		if err := r.reconcile(ctx, app); err != nil && ctx.Err() == nil {
+			r.log.Warn("reconcile", "app", app, "error", err)
 		}
 	}
-	return nil
 }
 
 func (r *Runtime) reconcile(ctx context.Context, app hoist.ID) error {
