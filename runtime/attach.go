@@ -48,12 +48,12 @@ func (r *Runtime) offer(ctx context.Context, hash [32]byte, conn net.Conn) error
 		for _, s := range r.dynos {
 			if s.secret != "" && s.secret == string(hash[:]) {
 				defer r.mu.Unlock()
-				select {
-				case s.client <- conn:
-					return nil
-				default:
+				if s.offered {
 					return errAttached
 				}
+				s.offered = true
+				s.client <- conn
+				return nil
 			}
 		}
 		r.mu.Unlock()

@@ -105,6 +105,23 @@ func TestOneOffs(t *testing.T) {
 			t.Errorf("exit code %d", code)
 		}
 	})
+	t.Run("a second client is refused", func(t *testing.T) {
+		a := p.app(t)
+		a.deploy(nil)
+		id, secret := a.oneOff(hoist.Dyno{Command: `echo ready; read -r line; exit 5`, Attach: true})
+		conn := a.attach(id, secret)
+		a.reads(conn, "ready")
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		if _, err := rendezvous.Dial(ctx, conn.RemoteAddr().String(), secret); err == nil || err.Error() != "Somebody else is attached to this dyno." {
+			t.Errorf("got %v", err)
+		}
+		conn.Write([]byte("\n"))
+		io.ReadAll(conn)
+		if code := a.exit(id); code != 5 {
+			t.Errorf("exit code %d", code)
+		}
+	})
 	t.Run("an attached one gets a terminal", func(t *testing.T) {
 		a := p.app(t)
 		a.deploy(nil)

@@ -42,6 +42,7 @@ type supervisor struct {
 
 	secret  string        // hash of the attach secret; empty if not attached
 	client  chan net.Conn // from the attach listener; one at most
+	offered bool          // that one; under the runtime's mu
 	session *session      // of the attached client
 	agains  int           // starts in a row while the database is away
 }
