@@ -10,7 +10,8 @@
 // gets a line " !    why\r\n" in its place and the end of the stream; the public
 // port says nothing to one whose secret it does not know.
 //
-// A client says that its standard input is at its end by [EOT]. Closing the
+// A client says that its standard input is at its end by [EOT]. If that byte was data, which a pause
+// follows, the dyno is killed when more comes: it had the end too early. Closing the
 // connection, or its own direction of it, means that it went away: the dyno is
 // hung up. The server closes when the dyno has ended.
 package rendezvous

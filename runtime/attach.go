@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"io"
 	"net"
+	"sync"
 	"time"
 
 	"github.com/hoist-sh/hoist"
@@ -111,9 +112,13 @@ func (s *supervisor) startAttached(ctx context.Context) {
 		s.log.Info("the client went away at once")
 	}
 	go s.session.output()
-	p, tty := s.proc, s.dyno.TTY
+	p, d := s.proc, s.dyno
+	late := sync.OnceFunc(func() {
+		s.r.say(d, "Error: input came after its end, which is byte 4 and a pause; the dyno is killed, as it lacks a part of its input")
+		s.r.engine.Signal(ctx, spec.ID, sigKILL)
+	})
 	go func() {
-		s.session.input(tty)
+		s.session.input(d.TTY, late)
 		stream.Close() // SIGHUP
 		select {
 		case <-p.ended:

@@ -105,6 +105,23 @@ func TestOneOffs(t *testing.T) {
 			t.Errorf("exit code %d", code)
 		}
 	})
+	t.Run("input that a pause has cut is no success", func(t *testing.T) {
+		a := p.app(t)
+		a.deploy(nil)
+		id, secret := a.oneOff(hoist.Dyno{Command: `cat; echo end; sleep 1000`, Attach: true})
+		conn := a.attach(id, secret)
+		conn.Write([]byte("one\x04"))
+		a.reads(conn, "one") // and after the pause:
+		a.reads(conn, "end\n")
+		conn.Write([]byte("two\n"))
+		if rest, err := io.ReadAll(conn); len(rest) > 0 || err != nil {
+			t.Errorf("%q, %v", rest, err)
+		}
+		if code := a.exit(id); code != 137 {
+			t.Errorf("exit code %d", code)
+		}
+		a.logs("heroku[run.1]: Error: input came after its end")
+	})
 	t.Run("a second client is refused", func(t *testing.T) {
 		a := p.app(t)
 		a.deploy(nil)

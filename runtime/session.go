@@ -39,11 +39,13 @@ func (s *session) output() {
 
 // input takes what the client sends to the dyno, until the client is gone.
 // Without a terminal, EOT that nothing follows closes the dyno's standard
-// input; one in the midst of binary data is data.
-func (s *session) input(tty bool) {
+// input; one in the midst of binary data is data. One that was taken for the end, but was data before
+// a pause, cannot be put back: late is called when more comes.
+func (s *session) input(tty bool, late func()) {
 	defer close(s.gone)
 	b := make([]byte, 32<<10)
 	held := false // an EOT that may be the end
+	ended := false
 	for {
 		if held {
 			s.conn.SetReadDeadline(time.Now().Add(eotWait))
@@ -55,6 +57,7 @@ func (s *session) input(tty bool) {
 				s.stream.Write([]byte{rendezvous.EOT})
 			} else if c, ok := s.stream.(interface{ CloseWrite() error }); ok {
 				c.CloseWrite()
+				ended = true
 			}
 			held = false
 			if e, ok := err.(net.Error); ok && e.Timeout() {
@@ -62,10 +65,15 @@ func (s *session) input(tty bool) {
 			}
 		}
 		data := b[:n]
-		if !tty {
-			data, held = bytes.CutSuffix(data, []byte{rendezvous.EOT})
+		switch {
+		case ended && n > 0:
+			late()
+		case !ended:
+			if !tty {
+				data, held = bytes.CutSuffix(data, []byte{rendezvous.EOT})
+			}
+			s.stream.Write(data) // if it fails the dyno has closed its input; go on to see the client leave
 		}
-		s.stream.Write(data) // if it fails the dyno has closed its input; go on to see the client leave
 		if err != nil {
 			return
 		}
