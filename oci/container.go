@@ -122,7 +122,12 @@ func (c *container) watchDeadline() {
 func (e *Engine) supervise(c *container) {
 	code := -1
 	if c.process != nil {
+		stop, err := e.endAtOOM(c)
+		if err != nil {
+			e.log.Warn("if its memory is used up, the container may lose a process and go on", "container", c.name, "err", err)
+		}
 		code = c.process.wait()
+		stop()
 	}
 	if e.closed.Load() {
 		return

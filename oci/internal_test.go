@@ -168,6 +168,24 @@ func TestNobodyIsSignalledInAContainerThatEndedUnseen(t *testing.T) {
 	}
 }
 
+func TestTheKernelIsAskedToKillADynoAsAWhole(t *testing.T) {
+	e := &Engine{cgroups: &cgroups{root: t.TempDir(), parent: "/x", v2: true}}
+	dir := e.cgroups.dir("memory", "c")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, granted := range []bool{true, false} {
+		c := &container{name: "c"}
+		c.Granted = granted
+		if _, err := e.endAtOOM(c); err != nil {
+			t.Error(err)
+		}
+		if _, err := os.Stat(filepath.Join(dir, "memory.oom.group")); (err == nil) == granted {
+			t.Errorf("with grants %t: %v", granted, err)
+		}
+	}
+}
+
 // DisableIdmap makes an engine work as on kernels before 6.2.
 func DisableIdmap(e *Engine) { e.noIdmap.Store(true) }
 

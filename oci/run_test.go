@@ -135,6 +135,15 @@ func TestMemoryLimitIsReportedAsOOM(t *testing.T) {
 	}
 }
 
+func TestNothingIsLeftOfADynoWhoseMemoryIsUsedUp(t *testing.T) {
+	e := newEngine(t)
+	s := spec(`perl -e '$x = "x" x (1 << 30); sleep 100' & while :; do wait; sleep 1; done`)
+	s.Size.Memory = 32 << 20
+	if _, exit := run(t, e, s); !exit.OOM || exit.Code != 137 {
+		t.Fatalf("got %+v", exit)
+	}
+}
+
 func TestForkBombMeetsThePidsLimitOnly(t *testing.T) {
 	e := newEngine(t)
 	s := spec("for i in $(seq 100); do sleep 100 & done; echo made; sleep 100")
