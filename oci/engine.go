@@ -142,6 +142,9 @@ func New(cfg Config) (_ *Engine, err error) {
 		return nil, err
 	}
 	_, dns := hostResolver()
+	if len(dns) == 0 {
+		e.log.Warn("dynos cannot look up names: no resolv.conf of this machine names a server at an IPv4 address that is not its own; it is read again for each dyno")
+	}
 	e.firewall = newFirewall(cfg.Name, ifaces, e.network.prefix, near, cfg.Denied, dns)
 	if err := e.recover(); err != nil {
 		return nil, err

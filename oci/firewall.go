@@ -8,6 +8,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/google/nftables"
 	"github.com/google/nftables/binaryutil"
@@ -30,7 +31,10 @@ type firewall struct {
 	network netip.Prefix
 	denied  []netip.Prefix
 	remote  []netip.AddrPort // Config.Denied
-	dns     []netip.Addr
+	servers *nftables.Set    // name servers
+
+	mu  sync.Mutex
+	dns []netip.Addr // those in servers
 }
 
 // metadataServices tell a machine in a cloud its secrets: where nearly all have them, and
@@ -45,6 +49,7 @@ func newFirewall(name, ifaces string, network netip.Prefix, denied []netip.Prefi
 	table := &nftables.Table{Name: "hoist-" + name, Family: nftables.TableFamilyINet}
 	return &firewall{
 		table: table, ifaces: ifaces, network: network, denied: denied, remote: remote, dns: dns,
+		servers: &nftables.Set{Table: table, Name: "servers", KeyType: nftables.TypeIPAddr},
 		egress: &nftables.Set{
 			Table: table, Name: "egress", Concatenation: true,
 			KeyType: nftables.MustConcatSetType(nftables.TypeIPAddr, nftables.TypeIPAddr, nftables.TypeInetService),
@@ -68,6 +73,9 @@ func (f *firewall) install(egress map[netip.Addr][]netip.AddrPort) error {
 	if err := c.AddSet(f.egress, elements); err != nil {
 		return fmt.Errorf("oci: nftables: %w", err)
 	}
+	if err := c.AddSet(f.servers, addressElements(f.dns)); err != nil {
+		return fmt.Errorf("oci: nftables: %w", err)
+	}
 	input := f.chain(c, "input", nftables.ChainHookInput, nftables.ChainTypeFilter, nftables.ChainPriorityFilter)
 	forward := f.chain(c, "forward", nftables.ChainHookForward, nftables.ChainTypeFilter, nftables.ChainPriorityFilter)
 	output := f.chain(c, "output", nftables.ChainHookOutput, nftables.ChainTypeFilter, nftables.ChainPriorityFilter)
@@ -80,9 +88,7 @@ func (f *firewall) install(egress map[netip.Addr][]netip.AddrPort) error {
 	for _, chain := range []*nftables.Chain{input, forward} {
 		rule(chain, from, replies(), accept)
 		rule(chain, from, f.inEgress(), accept)
-		for _, server := range f.dns {
-			rule(chain, from, destination(netip.PrefixFrom(server, 32)), port53(), accept)
-		}
+		rule(chain, from, f.inServers(), port53(), accept)
 	}
 	rule(input, from, drop)
 	for _, p := range slices.Concat(metadataServices, []netip.Prefix{f.network}, f.denied) {
@@ -134,6 +140,28 @@ func (f *firewall) change(dyno netip.Addr, to []netip.AddrPort, how func(*nftabl
 	return nil
 }
 
+// allowServers lets dynos reach name servers, beside those of which older dynos were told.
+func (f *firewall) allowServers(servers []netip.Addr) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	more := slices.DeleteFunc(slices.Clone(servers), func(a netip.Addr) bool { return slices.Contains(f.dns, a) })
+	if len(more) == 0 {
+		return nil
+	}
+	c, err := nftables.New()
+	if err != nil {
+		return fmt.Errorf("oci: nftables: %w", err)
+	}
+	if err := c.SetAddElements(f.servers, addressElements(more)); err != nil {
+		return fmt.Errorf("oci: nftables: %w", err)
+	}
+	if err := c.Flush(); err != nil {
+		return fmt.Errorf("oci: name servers %s: %w", more, err)
+	}
+	f.dns = append(f.dns, more...)
+	return nil
+}
+
 // remove deletes the table.
 func (f *firewall) remove() error {
 	c, err := nftables.New()
@@ -145,6 +173,13 @@ func (f *firewall) remove() error {
 		return fmt.Errorf("oci: delete nftables table: %w", err)
 	}
 	return nil
+}
+
+func addressElements(addresses []netip.Addr) (elements []nftables.SetElement) {
+	for _, a := range addresses {
+		elements = append(elements, nftables.SetElement{Key: a.AsSlice()})
+	}
+	return elements
 }
 
 func egressElements(dyno netip.Addr, to []netip.AddrPort) []nftables.SetElement {
@@ -215,6 +250,12 @@ func (f *firewall) inEgress() []expr.Any {
 		&expr.Payload{DestRegister: 9, Base: expr.PayloadBaseNetworkHeader, Offset: ipDestination, Len: 4},
 		&expr.Payload{DestRegister: 10, Base: expr.PayloadBaseTransportHeader, Offset: 2, Len: 2},
 		&expr.Lookup{SourceRegister: 8, SetName: f.egress.Name, SetID: f.egress.ID})
+}
+
+func (f *firewall) inServers() []expr.Any {
+	return append(family(unix.NFPROTO_IPV4),
+		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseNetworkHeader, Offset: ipDestination, Len: 4},
+		&expr.Lookup{SourceRegister: 1, SetName: f.servers.Name, SetID: f.servers.ID})
 }
 
 // port53 matches DNS: TCP and UDP have the port at the same place, and ICMP is excluded.

@@ -192,6 +192,11 @@ func DisableIdmap(e *Engine) { e.noIdmap.Store(true) }
 // DisableLayers makes an engine work as on kernels before 5.19.
 func DisableLayers(e *Engine) { e.noLayers.Store(true) }
 
+// UseNameServer makes an engine work as if the host had been told of one more.
+func UseNameServer(e *Engine, server netip.Addr) error {
+	return e.firewall.allowServers([]netip.Addr{server})
+}
+
 // Debian 12's kernel says this of squashfs.
 func TestAFileSystemThatCannotBeIdmappedIsKnown(t *testing.T) {
 	if err := bindIdmapped("/proc", filepath.Join(t.TempDir(), "to"), 0, 1<<20); !errors.Is(err, errNoIdmap) {

@@ -268,6 +268,38 @@ func TestEgressListOpensWhatItNames(t *testing.T) {
 	}
 }
 
+// A machine that gets its network late, or another one, has other name servers than when its engine began.
+func TestNameServersOfTheHostCanChange(t *testing.T) {
+	ip := netip.AddrFrom4([4]byte{198, 19, byte(rand.IntN(256)), byte(rand.IntN(256))})
+	t.Cleanup(func() { exec.Command("ip", "addr", "del", ip.String()+"/32", "dev", "lo").Run() })
+	if out, err := exec.Command("ip", "addr", "add", ip.String()+"/32", "dev", "lo").CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	l, err := net.Listen("tcp", netip.AddrPortFrom(ip, 53).String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	e := newEngine(t)
+	reached := func() string {
+		s := spec(connectAll)
+		s.Env = map[string]string{"TARGETS": ip.String() + ",53"}
+		out, _ := run(t, e, s)
+		return out
+	}
+	if out := reached(); out != "done\n" {
+		t.Errorf("before, got %q", out)
+	}
+	for range 2 {
+		if err := oci.UseNameServer(e, ip); err != nil {
+			t.Fatal(err)
+		}
+		if out := reached(); out != "reached "+ip.String()+",53\ndone\n" {
+			t.Errorf("got %q", out)
+		}
+	}
+}
+
 func TestAnAddressWithoutADynoIsUnreachable(t *testing.T) {
 	network := netip.MustParsePrefix("10.247.63.0/28")
 	if err := oci.HoldNetwork(network); err != nil {

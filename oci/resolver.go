@@ -36,7 +36,9 @@ func parseResolver(conf string) (text []byte, servers []netip.Addr) {
 			if err != nil || !server.Is4() || server.IsLoopback() {
 				continue
 			}
-			servers = append(servers, server)
+			if !slices.Contains(servers, server) {
+				servers = append(servers, server)
+			}
 		}
 		text = append(text, strings.Join(words, " ")+"\n"...)
 	}

@@ -254,8 +254,9 @@ func (e *Engine) writeNames(dir string, spec hoist.ContainerSpec, ip netip.Addr)
 		ip = netip.AddrFrom4([4]byte{127, 0, 0, 1})
 	}
 	hosts := fmt.Sprintf("127.0.0.1 localhost\n::1 localhost\n%s %s\n", ip, spec.Name)
-	resolv, _ := hostResolver()
+	resolv, servers := hostResolver()
 	return errors.Join(
+		e.firewall.allowServers(servers),
 		os.WriteFile(filepath.Join(dir, "hosts"), []byte(hosts), 0o644),
 		os.WriteFile(filepath.Join(dir, "resolv.conf"), resolv, 0o644))
 }
