@@ -262,26 +262,24 @@ func (s *Server) follow(ctx context.Context, pid int) error {
 		return err
 	}
 	ended := make(chan error, 1)
-	go func() {
-		defer unix.Close(fd)
-		ended <- s.await(fd, pid)
-	}()
-	select {
-	case err := <-ended:
-		return err
-	case <-ctx.Done():
+	go func() { ended <- s.await(fd, pid) }()
+	stop, kill := ctx.Done(), (<-chan time.Time)(nil)
+	for {
+		select {
+		case err := <-ended:
+			unix.Close(fd) // not before: whom its number belongs to then would get our signal
+			return err
+		case <-stop:
+			if errors.Is(context.Cause(ctx), ErrLeave) {
+				go func() { <-ended; unix.Close(fd) }()
+				return nil
+			}
+			unix.PidfdSendSignal(fd, unix.SIGINT, nil, 0) // fast shutdown
+			stop, kill = nil, time.After(stopTime)
+		case <-kill:
+			unix.PidfdSendSignal(fd, unix.SIGQUIT, nil, 0) // at once; it recovers when started again
+		}
 	}
-	if errors.Is(context.Cause(ctx), ErrLeave) {
-		return nil
-	}
-	unix.PidfdSendSignal(fd, unix.SIGINT, nil, 0) // fast shutdown
-	select {
-	case err := <-ended:
-		return err
-	case <-time.After(stopTime):
-	}
-	unix.PidfdSendSignal(fd, unix.SIGQUIT, nil, 0) // at once; it recovers when started again
-	return <-ended
 }
 
 // await waits for the end of a process, be it our child or not.
