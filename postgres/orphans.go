@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -56,15 +55,4 @@ func (s *Server) has(pid int) bool {
 	}
 	name, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
 	return err == nil && string(bytes.TrimSpace(name)) == "postgres"
-}
-
-// why is the last thing that a server which does not start says.
-func (s *Server) why() string {
-	text, _ := os.ReadFile(s.logFile())
-	i := bytes.LastIndex(text, []byte("FATAL:  "))
-	if i < 0 {
-		return "see " + s.logFile()
-	}
-	line, _, _ := strings.Cut(string(text[i+len("FATAL:  "):]), "\n")
-	return fmt.Sprintf("%s (see %s)", line, s.logFile())
 }

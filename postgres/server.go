@@ -186,8 +186,6 @@ func (s *Server) Run(ctx context.Context) error {
 	return fmt.Errorf("postgres ended: %v; %s", err, s.why())
 }
 
-func (s *Server) logFile() string { return filepath.Join(s.Dir, "postgres.log") }
-
 // start starts the server in a process group of its own. It outlives us: who
 // comes after us takes it over.
 func (s *Server) start(bin string) (pid int, err error) {
@@ -196,9 +194,11 @@ func (s *Server) start(bin string) (pid int, err error) {
 		"-c", "unix_socket_directories=", "-c", "max_connections=200",
 		"-c", "fsync=on", "-c", "synchronous_commit=on", "-c", "full_page_writes=on",
 		"-c", "password_encryption=scram-sha-256", "-c", "shared_buffers=64MB",
-		"-c", "log_min_messages=warning", "-c", "timezone=UTC")
+		// Whoever provokes errors must not fill the log with what they sent.
+		"-c", "log_min_messages=warning", "-c", "log_min_error_statement=panic", "-c", "log_checkpoints=off",
+		"-c", "timezone=UTC")
 	cmd.Dir = s.Dir
-	logw, err := os.OpenFile(s.logFile(), os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
+	logw, err := newLog(s.logFile())
 	if err != nil {
 		return 0, err
 	}
@@ -255,7 +255,7 @@ var ErrLeave = errors.New("the server is left running")
 
 const stopTime = 20 * time.Second // for a fast shutdown
 
-// follow waits until the server has ended. When ctx ends it is shut down.
+// follow waits until the server has ended, and keeps its log within bounds. When ctx ends it is shut down.
 func (s *Server) follow(ctx context.Context, pid int) error {
 	fd, err := unix.PidfdOpen(pid, 0)
 	if err != nil {
@@ -263,12 +263,18 @@ func (s *Server) follow(ctx context.Context, pid int) error {
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- s.await(fd, pid) }()
+	look := time.NewTicker(logInterval)
+	defer look.Stop()
 	stop, kill := ctx.Done(), (<-chan time.Time)(nil)
 	for {
 		select {
 		case err := <-ended:
 			unix.Close(fd) // not before: whom its number belongs to then would get our signal
 			return err
+		case <-look.C:
+			if err := s.boundLog(); err != nil && s.Log != nil {
+				s.Log.Warn("cannot shorten the log of postgres", "err", err)
+			}
 		case <-stop:
 			if errors.Is(context.Cause(ctx), ErrLeave) {
 				go func() { <-ended; unix.Close(fd) }()

@@ -25,7 +25,7 @@ var everybody = append([]string{componentSeed}, hoist.Components...)
 
 func (s *Seed) runPostgres(ctx context.Context, ready func()) error {
 	srv := s.cfg.postgres(s.state)
-	srv.Outside = s.cfg.Outside
+	srv.Outside, srv.Log = s.cfg.Outside, s.log
 	if err := srv.Init(ctx); err != nil {
 		return err
 	}

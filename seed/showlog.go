@@ -21,8 +21,8 @@ func ShowLog(ctx context.Context, s Settings, w io.Writer, component string, lin
 	}
 	var text []byte
 	for _, path := range []string{name + ".1", name} {
-		part, err := os.ReadFile(path)
-		if err != nil && !os.IsNotExist(err) {
+		part, err := endOf(path)
+		if err != nil {
 			return err
 		}
 		text = append(text, part...)
@@ -55,19 +55,43 @@ func ShowLog(ctx context.Context, s Settings, w io.Writer, component string, lin
 			return nil
 		case <-time.After(200 * time.Millisecond):
 		}
-		// Begun again meanwhile: take the rest of the old file, then the new.
+		// Begun again meanwhile: take the rest of the old file, then the new. That of
+		// postgres is also emptied in its place.
 		now, err := os.Stat(name)
 		if err != nil {
 			continue
 		}
-		if old, err := f.Stat(); err == nil && !os.SameFile(old, now) {
-			if next, err := os.Open(name); err == nil {
-				io.Copy(w, f)
-				f.Close()
-				f = next
+		old, err := f.Stat()
+		if err != nil {
+			continue
+		}
+		if at, err := f.Seek(0, io.SeekCurrent); err == nil && os.SameFile(old, now) {
+			if now.Size() < at {
+				f.Seek(0, io.SeekStart)
 			}
+		} else if next, err := os.Open(name); err == nil {
+			io.Copy(w, f)
+			f.Close()
+			f = next
 		}
 	}
+}
+
+// endOf is the last logLimit bytes of a file; nothing if there is no file.
+func endOf(name string) ([]byte, error) {
+	f, err := os.Open(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	st, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	return io.ReadAll(io.NewSectionReader(f, max(0, st.Size()-logLimit), logLimit))
 }
 
 func lastLines(text []byte, n int) []byte {
