@@ -3,16 +3,22 @@ package postgres
 import (
 	"bytes"
 	"context"
+	"errors"
 	"os"
+	"os/user"
+	"path/filepath"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 )
 
-// started is a server in a directory of the test's own, ended with the test.
-func started(t *testing.T) *Server {
+// started is a server in a directory of the test's own, ended with the test. before is called
+// with the directory before there is a cluster.
+func started(t *testing.T, before func(dir string)) *Server {
 	t.Helper()
 	dir, err := os.MkdirTemp("/tmp", "hoist-pg")
 	if err != nil {
@@ -21,6 +27,9 @@ func started(t *testing.T) *Server {
 	os.Chmod(dir, 0o711)
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	s := &Server{Dir: dir + "/pg", Password: "se cret", Mortal: true}
+	if before != nil {
+		before(s.Dir)
+	}
 	if err := s.Init(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -44,8 +53,53 @@ func (s *Server) ready(t *testing.T, roles ...string) {
 	}
 }
 
+// Who has the server's user must not have us, who are root, write files of others.
+func TestOnlyTheDataIsTheServers(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs root")
+	}
+	others := filepath.Join(t.TempDir(), "others")
+	if err := os.WriteFile(others, []byte("precious"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := started(t, func(dir string) { // as earlier versions left it
+		u, err := user.Lookup("postgres")
+		if err != nil {
+			t.Fatal(err)
+		}
+		uid, _ := strconv.Atoi(u.Uid)
+		gid, _ := strconv.Atoi(u.Gid)
+		err = errors.Join(os.Mkdir(dir, 0o700), os.Chown(dir, uid, gid),
+			os.Symlink(others, filepath.Join(dir, "postgres.log")), os.Symlink(others, filepath.Join(dir, "pw")),
+			os.Symlink(filepath.Dir(others), filepath.Join(dir, "init")))
+		if err != nil {
+			t.Fatal(err)
+		}
+	})
+	s.ready(t)
+	if text, err := os.ReadFile(others); err != nil || string(text) != "precious" {
+		t.Errorf("a file of others is now %q, %v", text, err)
+	}
+	for name, want := range map[string]struct {
+		mode os.FileMode
+		uid  uint32
+	}{
+		"":             {os.ModeDir | 0o711, 0},
+		"postgres.log": {0o600, 0},
+		"data":         {os.ModeDir | 0o700, s.cred.Uid},
+	} {
+		st, err := os.Lstat(filepath.Join(s.Dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if uid := st.Sys().(*syscall.Stat_t).Uid; st.Mode() != want.mode || uid != want.uid {
+			t.Errorf("%q is %v of user %d, want %v of %d", name, st.Mode(), uid, want.mode, want.uid)
+		}
+	}
+}
+
 func TestTheLogOfTheServerIsBounded(t *testing.T) {
-	s := started(t)
+	s := started(t, nil)
 	s.ready(t)
 	conn, err := pgx.Connect(t.Context(), s.URL())
 	if err != nil {

@@ -113,10 +113,7 @@ func (s *Server) Init(ctx context.Context) error {
 		gid, _ := strconv.Atoi(u.Gid)
 		s.cred = &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
 	}
-	if err := os.MkdirAll(s.Dir, 0o700); err != nil {
-		return err
-	}
-	if err := s.own(s.Dir); err != nil {
+	if err := s.takeDir(); err != nil {
 		return err
 	}
 	if s.Port == 0 {
@@ -132,32 +129,7 @@ func (s *Server) Init(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	// initdb works in a directory of its own, renamed when complete.
-	tmp := filepath.Join(s.Dir, "init")
-	os.RemoveAll(tmp)
-	pw := filepath.Join(s.Dir, "pw")
-	if err := os.WriteFile(pw, []byte(s.Password), 0o600); err != nil {
-		return err
-	}
-	defer os.Remove(pw)
-	if err := s.own(pw); err != nil {
-		return err
-	}
-	cmd := exec.CommandContext(ctx, filepath.Join(bin, "initdb"), "-D", tmp, "-U", "postgres",
-		"--pwfile", pw, "--auth", "scram-sha-256", "-E", "UTF8", "--locale", "C", "--data-checksums")
-	cmd.Dir = s.Dir
-	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: s.cred}
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("initdb: %w: %s", err, out)
-	}
-	return os.Rename(tmp, s.dataDir())
-}
-
-func (s *Server) own(path string) error {
-	if s.cred == nil {
-		return nil
-	}
-	return os.Chown(path, int(s.cred.Uid), int(s.cred.Gid))
+	return s.makeCluster(ctx, bin)
 }
 
 // Run starts the server, or takes over one that runs on the data directory
