@@ -98,6 +98,37 @@ func TestOnlyTheDataIsTheServers(t *testing.T) {
 	}
 }
 
+// A start that was killed after it had made the database, and a version with one component more.
+func TestRolesMayConnectHoweverTheDatabaseCameToBe(t *testing.T) {
+	s := started(t, nil)
+	s.ready(t, "hoist_api")
+	ctx := t.Context()
+	admin, err := pgx.Connect(ctx, s.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer admin.Close(context.Background())
+	_, err = admin.Exec(ctx, `REVOKE CONNECT ON DATABASE hoist FROM hoist_api; GRANT CONNECT ON DATABASE hoist TO PUBLIC;
+		ALTER SCHEMA public OWNER TO postgres; GRANT CREATE ON SCHEMA public TO PUBLIC; CREATE ROLE stranger LOGIN PASSWORD 'test'`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.ready(t, "hoist_api", "hoist_new")
+	for role, allowed := range map[string]bool{"hoist_api": true, "hoist_new": true, "stranger": false} {
+		conn, err := pgx.Connect(ctx, s.RoleURL(role, "test"))
+		if (err == nil) != allowed {
+			t.Errorf("%s: %v", role, err)
+		}
+		if err != nil {
+			continue
+		}
+		defer conn.Close(context.Background())
+		if _, err := conn.Exec(ctx, `CREATE TABLE mine (x integer)`); (err == nil) != (role == "hoist_api") {
+			t.Errorf("%s makes a table: %v", role, err)
+		}
+	}
+}
+
 func TestTheLogOfTheServerIsBounded(t *testing.T) {
 	s := started(t, nil)
 	s.ready(t)

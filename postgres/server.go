@@ -328,18 +328,21 @@ func (s *Server) Ready(ctx context.Context, roles map[string]string) error {
 		}
 	}
 	var n int
-	if err := conn.QueryRow(ctx, `SELECT count(*) FROM pg_database WHERE datname = 'hoist'`).Scan(&n); err != nil || n > 0 {
+	if err := conn.QueryRow(ctx, `SELECT count(*) FROM pg_database WHERE datname = 'hoist'`).Scan(&n); err != nil {
 		return err
 	}
 	owner := "postgres"
 	if _, ok := roles["hoist_api"]; ok {
 		owner = "hoist_api"
 	}
-	if _, err := conn.Exec(ctx, `CREATE DATABASE hoist OWNER `+pgx.Identifier{owner}.Sanitize()); err != nil {
-		return err
+	if n == 0 {
+		if _, err := conn.Exec(ctx, `CREATE DATABASE hoist OWNER `+pgx.Identifier{owner}.Sanitize()); err != nil {
+			return err
+		}
 	}
-	_, err := conn.Exec(ctx, `REVOKE ALL ON DATABASE hoist FROM PUBLIC`)
-	if err != nil {
+	// The rest each time: the start that made the database may have been killed here, and a later
+	// version may have other roles.
+	if _, err := conn.Exec(ctx, `REVOKE ALL ON DATABASE hoist FROM PUBLIC`); err != nil {
 		return err
 	}
 	for role := range roles {
@@ -352,6 +355,10 @@ func (s *Server) Ready(ctx context.Context, roles map[string]string) error {
 		return err
 	}
 	defer hoistDB.Close(context.WithoutCancel(ctx))
-	_, err = hoistDB.Exec(ctx, `ALTER SCHEMA public OWNER TO `+pgx.Identifier{owner}.Sanitize())
+	if _, err := hoistDB.Exec(ctx, `ALTER SCHEMA public OWNER TO `+pgx.Identifier{owner}.Sanitize()); err != nil {
+		return err
+	}
+	// PostgreSQL 13 and 14 let everybody make tables.
+	_, err = hoistDB.Exec(ctx, `REVOKE CREATE ON SCHEMA public FROM PUBLIC`)
 	return err
 }
