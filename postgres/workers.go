@@ -32,14 +32,14 @@ func queryWorkers(ctx context.Context, q querier) ([]hoist.Worker, error) {
 }
 
 // LoseWorkers forgets the workers not seen for longer than after, and those that LoseWorker
-// named; with after 0 only these. Their formation dynos wait for another worker, their one-offs have ended; those
+// named; with after 0 only these, and never the one that asks. Their formation dynos wait for another worker, their one-offs have ended; those
 // dynos are returned as they are now.
-func (db *DB) LoseWorkers(ctx context.Context, after time.Duration) ([]hoist.Dyno, error) {
+func (db *DB) LoseWorkers(ctx context.Context, self hoist.ID, after time.Duration) ([]hoist.Dyno, error) {
 	var dynos []hoist.Dyno
 	err := db.tx(ctx, func(tx pgx.Tx) error {
 		rows, err := tx.Query(ctx, `
 			SELECT id FROM workers WHERE seen_at < CASE WHEN $1::interval > '0' THEN now() - $1::interval ELSE to_timestamp(1) END
-			FOR UPDATE SKIP LOCKED`, after)
+			AND id <> $2 FOR UPDATE SKIP LOCKED`, after, self)
 		if err != nil {
 			return err
 		}

@@ -16,7 +16,7 @@ type Database interface {
 	Reconcile(ctx context.Context, appID hoist.ID, plan func(hoist.App, []hoist.ProcessType, []hoist.Dyno, []hoist.Worker, time.Time) []hoist.Dyno) ([]hoist.Dyno, error)
 	AbandonedDynos(ctx context.Context, patience time.Duration) ([]hoist.Dyno, error)
 	CollectDynos(ctx context.Context, formation, oneOff time.Duration) error
-	LoseWorkers(ctx context.Context, after time.Duration) ([]hoist.Dyno, error)
+	LoseWorkers(ctx context.Context, self hoist.ID, after time.Duration) ([]hoist.Dyno, error)
 
 	SeeWorker(ctx context.Context, w hoist.Worker) (draining bool, err error)
 	ResumeWorker(ctx context.Context, id hoist.ID) error

@@ -34,15 +34,10 @@ func (r *Runtime) ringFor(app hoist.ID) {
 func (r *Runtime) reconcileLoop(ctx context.Context) {
 	tick := time.NewTicker(hoist.ResyncInterval)
 	defer tick.Stop()
-	steady := time.Now()
+	var steady steady
 	for {
-		// Who was away itself cannot say that others are lost, but for those that are known to be.
-		lostAfter := r.cfg.LostAfter
-		if time.Since(steady) <= lostAfter {
-			lostAfter = 0
-		}
-		if err := r.resync(ctx, lostAfter); err != nil {
-			steady = time.Now()
+		if err := r.resync(ctx, steady.look(time.Now(), r.cfg.LostAfter)); err != nil {
+			steady.broke(time.Now())
 			if ctx.Err() == nil {
 				r.log.Warn("waits", "for", "database: "+err.Error())
 			}
@@ -69,7 +64,7 @@ func (r *Runtime) reconcileLoop(ctx context.Context) {
 func (r *Runtime) resync(ctx context.Context, lostAfter time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	lost, err := r.db.LoseWorkers(ctx, lostAfter)
+	lost, err := r.db.LoseWorkers(ctx, r.worker.ID, lostAfter)
 	if err != nil {
 		return err
 	}
