@@ -53,8 +53,8 @@ func (db *DB) Ping(ctx context.Context) error { return db.Pool.Ping(ctx) }
 // Close closes all connections.
 func (db *DB) Close() { db.Pool.Close() }
 
-// Migrate brings the schema to SchemaVersion and renews the grants. Several
-// processes may call it at once; tern takes an advisory lock.
+// Migrate brings the schema to SchemaVersion and renews the grants, unless there is a newer
+// one. Several processes may call it at once; tern takes an advisory lock.
 func (db *DB) Migrate(ctx context.Context) error {
 	if err := db.migrateTo(ctx, SchemaVersion); err != nil {
 		return fmt.Errorf("migrate: %w", err)
@@ -62,6 +62,11 @@ func (db *DB) Migrate(ctx context.Context) error {
 	return db.tx(ctx, func(tx pgx.Tx) error {
 		// Grants rewrite catalogue rows: two at once would fail.
 		if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock(728274)`); err != nil {
+			return err
+		}
+		// Those of a newer schema are a newer program's, whose processes may need more.
+		var there int
+		if err := tx.QueryRow(ctx, `SELECT version FROM public.schema_version`).Scan(&there); err != nil || there > SchemaVersion {
 			return err
 		}
 		_, err := tx.Exec(ctx, grants)

@@ -45,32 +45,6 @@ func TestWhoNeedsNoMigrationDoesNotWaitForOne(t *testing.T) {
 	}
 }
 
-func TestRolesHaveLeastPrivilege(t *testing.T) {
-	_, roles := postgrestest.New(t)
-	for _, c := range []struct {
-		role, sql string
-		allowed   bool
-	}{
-		{"router", `SELECT id FROM apps`, true},
-		{"router", `SELECT * FROM authorizations`, false},
-		{"router", `SELECT * FROM releases`, false}, // config vars
-		{"router", `UPDATE apps SET name = 'x'`, false},
-		{"git", `SELECT id FROM keys`, true},
-		{"git", `UPDATE formation SET quantity = 9`, false},
-		{"compile", `SELECT * FROM accounts`, false},
-		{"compile", `UPDATE apps SET next_dyno = 2`, true},
-		{"compile", `UPDATE apps SET system = true`, false},
-		{"runtime", `UPDATE formation SET quantity = 9`, false},
-		{"runtime", `SELECT id FROM accounts`, false},
-		{"logs", `SELECT id FROM releases`, false},
-	} {
-		_, err := roles.Open(c.role).Pool.Exec(context.Background(), c.sql)
-		if (err == nil) != c.allowed {
-			t.Errorf("%s: %s: %v", c.role, c.sql, err)
-		}
-	}
-}
-
 // Who looks for a build to release while the database is away must not take an empty one for it.
 func TestClaimBuiltOfADatabaseThatIsAway(t *testing.T) {
 	db, _ := postgrestest.New(t)
