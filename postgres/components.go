@@ -52,9 +52,12 @@ func (db *DB) EndProbation(ctx context.Context, id hoist.ID) error {
 	return err
 }
 
-// Unregister removes a process's row, and any that have expired.
+// Unregister removes a process's row, and any that have expired: as of Services, only those count
+// that are older than another of their type. After an outage of the database all are old.
 func (db *DB) Unregister(ctx context.Context, id hoist.ID) error {
-	_, err := db.Pool.Exec(ctx, `DELETE FROM components WHERE id = $1 OR seen_at < now() - $2::interval`, id, Expiry)
+	_, err := db.Pool.Exec(ctx, `
+		DELETE FROM components c WHERE id = $1
+			OR EXISTS (SELECT FROM components n WHERE n.type = c.type AND n.seen_at > c.seen_at + $2::interval)`, id, Expiry)
 	return err
 }
 
