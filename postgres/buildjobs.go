@@ -106,13 +106,14 @@ func (db *DB) BuildConfig(ctx context.Context, appID hoist.ID) (hoist.ConfigVars
 // returns its number. ErrConflict means that the claim is lost.
 func (db *DB) StartBuildDyno(ctx context.Context, b hoist.Build, d hoist.Dyno) (number int, err error) {
 	err = db.tx(ctx, func(tx pgx.Tx) error {
-		err := changed(tx.Exec(ctx, `SELECT FROM builds WHERE id = $1 AND claimed_by = $2 AND state = 'building' FOR UPDATE`, b.ID, b.ClaimedBy))
-		if err != nil {
-			return err
-		}
-		err = tx.QueryRow(ctx, `UPDATE apps SET next_build = next_build + 1 WHERE id = $1 RETURNING next_build - 1`, b.AppID).Scan(&number)
+		// The app first, as all do who lock both.
+		err := tx.QueryRow(ctx, `UPDATE apps SET next_build = next_build + 1 WHERE id = $1 RETURNING next_build - 1`, b.AppID).Scan(&number)
 		if err != nil {
 			return found(err, "app")
+		}
+		err = changed(tx.Exec(ctx, `SELECT FROM builds WHERE id = $1 AND claimed_by = $2 AND state = 'building' FOR UPDATE`, b.ID, b.ClaimedBy))
+		if err != nil {
+			return err
 		}
 		_, err = tx.Exec(ctx, `
 			INSERT INTO dynos (id, app_id, kind, type, number, size, command, env, attach, secret_hash, timeout_s)

@@ -34,13 +34,21 @@ func (db *DB) PrepareRepo(ctx context.Context, appID hoist.ID, head string) (hoi
 // MoveRefs applies a push that needs no release. It is an error of the user's
 // kind if the repository is not the one the push was made against.
 func (db *DB) MoveRefs(ctx context.Context, appID hoist.ID, push hoist.Push) error {
-	return db.tx(ctx, func(tx pgx.Tx) error { return movePushed(ctx, tx, appID, push) })
+	return db.tx(ctx, func(tx pgx.Tx) error {
+		if err := lockApp(ctx, tx, appID); err != nil { // before the repository, as ReleaseBuild does
+			return err
+		}
+		return movePushed(ctx, tx, appID, push)
+	})
 }
 
 // ReplacePacks puts one pack in place of all, or hoist.ErrConflict if the
 // repository is no longer at generation.
 func (db *DB) ReplacePacks(ctx context.Context, appID hoist.ID, generation int64, pack hoist.Pack) error {
 	return db.tx(ctx, func(tx pgx.Tx) error {
+		if err := lockApp(ctx, tx, appID); err != nil {
+			return err
+		}
 		tag, err := tx.Exec(ctx, `
 			UPDATE repos SET packs = $3, generation = generation + 1, updated_at = now()
 			WHERE app_id = $1 AND generation = $2`, appID, generation, []hoist.Pack{pack})

@@ -129,13 +129,16 @@ func (db *DB) SetReleaseStatus(ctx context.Context, release hoist.ID, status, re
 // release; rollback is that one's ID, else empty.
 func (db *DB) RollbackSystem(ctx context.Context, failed, good hoist.ID, reason string) (rollback hoist.ID, err error) {
 	err = db.tx(ctx, func(tx pgx.Tx) error {
-		var app, account hoist.ID
-		err := tx.QueryRow(ctx, `UPDATE releases SET status = $2, reason = $3, updated_at = now() WHERE id = $1 RETURNING app_id, account_id`,
-			failed, hoist.ReleaseFailed, reason).Scan(&app, &account)
+		var app, account hoist.ID // the app is locked first, as by all
+		err := tx.QueryRow(ctx, `SELECT app_id, account_id FROM releases WHERE id = $1`, failed).Scan(&app, &account)
 		if err != nil {
 			return found(err, "release")
 		}
 		if err := lockApp(ctx, tx, app); err != nil {
+			return err
+		}
+		_, err = tx.Exec(ctx, `UPDATE releases SET status = $2, reason = $3, updated_at = now() WHERE id = $1`, failed, hoist.ReleaseFailed, reason)
+		if err != nil {
 			return err
 		}
 		current, err := releaseOf(ctx, tx, app, failed)
