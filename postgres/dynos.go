@@ -68,22 +68,18 @@ func (db *DB) Reconcile(ctx context.Context, appID hoist.ID, plan func(hoist.App
 		if err != nil || !mine {
 			return err
 		}
-		err = tx.QueryRow(ctx, `SELECT name, coalesce(current_release_id::text, '') FROM apps WHERE id = $1 AND NOT system`,
-			appID).Scan(&app.Name, &app.CurrentReleaseID)
+		// One statement: a release and its formation are made together. The lock comes
+		// first, in one of its own, or it would not see what the holder before wrote.
+		var formation []hoist.ProcessType
+		err = tx.QueryRow(ctx, `
+			SELECT name, coalesce(current_release_id::text, ''), coalesce((
+				SELECT jsonb_agg(jsonb_build_object('ID', id, 'AppID', app_id, 'Type', type, 'Command', command,
+					'Quantity', quantity, 'Size', size) ORDER BY type)
+				FROM formation WHERE app_id = a.id), '[]')
+			FROM apps a WHERE a.id = $1 AND NOT system`, appID).Scan(&app.Name, &app.CurrentReleaseID, &formation)
 		if err == pgx.ErrNoRows {
 			return nil
 		}
-		if err != nil {
-			return err
-		}
-		rows, err := tx.Query(ctx, `SELECT id, type, command, quantity, size FROM formation WHERE app_id = $1 ORDER BY type`, appID)
-		if err != nil {
-			return err
-		}
-		formation, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (hoist.ProcessType, error) {
-			p := hoist.ProcessType{AppID: appID}
-			return p, row.Scan(&p.ID, &p.Type, &p.Command, &p.Quantity, &p.Size)
-		})
 		if err != nil {
 			return err
 		}

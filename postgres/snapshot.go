@@ -40,8 +40,7 @@ type Snapshot struct {
 // Snapshot calls f with the database as it is now. Open it as the database's
 // owner: the components may not read everything.
 func (db *DB) Snapshot(ctx context.Context, f func(*Snapshot) error) error {
-	options := pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}
-	return pgx.BeginTxFunc(ctx, db.Pool, options, func(tx pgx.Tx) error {
+	return pgx.BeginTxFunc(ctx, db.Pool, oneMoment, func(tx pgx.Tx) error {
 		s := &Snapshot{tx: tx}
 		if err := tx.QueryRow(ctx, `SELECT version, (SELECT count(*) FROM apps) FROM public.schema_version`).Scan(&s.Schema, &s.Apps); err != nil {
 			return err

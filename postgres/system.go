@@ -21,7 +21,7 @@ type SystemRelease struct {
 // SystemRelease returns the current release of the platform's own app;
 // hoist.ErrNotFound if there is no such app, or none with a slug.
 func (db *DB) SystemRelease(ctx context.Context) (r SystemRelease, err error) {
-	err = db.tx(ctx, func(tx pgx.Tx) error {
+	err = pgx.BeginTxFunc(ctx, db.Pool, oneMoment, func(tx pgx.Tx) error {
 		err := tx.QueryRow(ctx, `
 			SELECT a.id, r.id, r.version, r.config, s.id, s.blob_key, s.sha256, s.size, s.commit
 			FROM apps a JOIN releases r ON r.id = a.current_release_id JOIN slugs s ON s.id = r.slug_id
