@@ -205,6 +205,50 @@ func TestATailIsToldWhatItMissed(t *testing.T) {
 	}
 }
 
+// A bus that lost its end in a power cut gives the same numbers again.
+func TestATailSeesWhatHasNumbersThatWereGivenBefore(t *testing.T) {
+	for _, again := range []int{50, 150} {
+		s := natstest.New(t)
+		runtime := s.Bus(hoist.ComponentRuntime)
+		w := newWire(t, s.Addr())
+		logs := w.through(t, s, hoist.ComponentLogs)
+		tail, err := logs.Tail(t.Context(), "logs.a", -1, true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		appendAll(t, runtime, "logs.a", 0, 100)
+		same(t, collect(t, tail, 100), numbers(0, 100))
+		w.set(true, false)
+		loseAll(t, s, "LOGS")
+		appendAll(t, runtime, "logs.a", 100, 100+again)
+		flush(t, runtime)
+		w.set(false, false)
+		same(t, collect(t, tail, again), numbers(100, 100+again))
+		appendAll(t, runtime, "logs.a", 1000, 1001)
+		same(t, collect(t, tail, 1), numbers(1000, 1001))
+	}
+}
+
+// loseAll makes a stream empty, and its numbers begin again.
+func loseAll(t *testing.T, s *natstest.Server, stream string) {
+	t.Helper()
+	nc, err := natsgo.Connect(s.URL(nats.ComponentSeed))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := js.DeleteStream(t.Context(), stream); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Bus(nats.ComponentSeed).EnsureStreams(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func receive(t *testing.T, tail <-chan hoist.Message) hoist.Message {
 	t.Helper()
 	select {

@@ -32,6 +32,7 @@ type tail struct {
 	once     once
 	missed   uint64 // messages since the last one sent
 	seq      uint64 // of the last message sent or skipped
+	time     time.Time
 	skipping bool   // as there are more than last
 	left     uint64 // messages of the history still to come
 }
@@ -59,7 +60,7 @@ func (t *tail) run(ctx context.Context) {
 	}
 }
 
-// read sends messages from after t.seq until the link or something else breaks;
+// read sends messages from after the last one until the link or something else breaks;
 // nil means that all were sent.
 func (t *tail) read(ctx, linked context.Context) error {
 	consumer, err := t.consumer(linked)
@@ -95,6 +96,12 @@ func (t *tail) read(ctx, linked context.Context) error {
 		if meta.Sequence.Consumer != delivered {
 			return fmt.Errorf("message %d came as %d", delivered, meta.Sequence.Consumer)
 		}
+		if meta.Sequence.Stream <= t.seq && !meta.Timestamp.After(t.time) {
+			if t.left = min(t.left, meta.NumPending); t.finished() {
+				return nil
+			}
+			continue
+		}
 		// Skip while more than last are to come; old ones may be dropped
 		// from the stream while we read, so count from the end.
 		t.skipping = t.skipping && meta.NumPending >= uint64(t.last)
@@ -110,7 +117,7 @@ func (t *tail) read(ctx, linked context.Context) error {
 				return ctx.Err()
 			}
 		}
-		t.seq = meta.Sequence.Stream
+		t.seq, t.time = meta.Sequence.Stream, meta.Timestamp
 		t.left = min(t.left-min(t.left, 1), meta.NumPending)
 		if t.finished() {
 			return nil
@@ -120,27 +127,33 @@ func (t *tail) read(ctx, linked context.Context) error {
 
 func (t *tail) finished() bool { return !t.follow && t.left == 0 }
 
-// consumer makes a consumer that starts after t.seq. It lives in the server's
-// memory, so it is made anew after each outage.
+// consumer makes a consumer that starts after the last message, or at it. It lives in the
+// server's memory, so it is made anew after each outage.
 func (t *tail) consumer(ctx context.Context) (jetstream.Consumer, error) {
 	info, err := t.bus.js.Stream(ctx, t.stream)
 	if err != nil {
 		return nil, err
 	}
-	// A power cut may have cost the stream its end.
-	end := info.CachedInfo().State.LastSeq
-	if t.seq = min(t.seq, end); !t.began && t.last == 0 {
-		t.seq = end
+	stream := info.CachedInfo().State
+	if !t.began && t.last == 0 {
+		t.seq, t.time = stream.LastSeq, stream.LastTime
 	}
-	consumer, err := t.bus.js.CreateConsumer(ctx, t.stream, jetstream.ConsumerConfig{
+	config := jetstream.ConsumerConfig{
 		Name:              "tail-" + hoist.NewID(),
 		FilterSubject:     t.subject,
-		DeliverPolicy:     jetstream.DeliverByStartSequencePolicy,
-		OptStartSeq:       t.seq + 1,
 		AckPolicy:         jetstream.AckNonePolicy,
 		MemoryStorage:     true,
 		InactiveThreshold: time.Minute,
-	})
+	}
+	// A power cut may have cost the stream its end, and what came since has the same numbers
+	// again: what is new is found by the time. Unless all there is has an earlier one, as the
+	// clock was set back or nothing came.
+	if t.time.IsZero() || stream.LastTime.Before(t.time) {
+		config.DeliverPolicy, config.OptStartSeq = jetstream.DeliverByStartSequencePolicy, min(t.seq, stream.LastSeq)+1
+	} else {
+		config.DeliverPolicy, config.OptStartTime = jetstream.DeliverByStartTimePolicy, &t.time
+	}
+	consumer, err := t.bus.js.CreateConsumer(ctx, t.stream, config)
 	if err != nil {
 		return nil, err
 	}
