@@ -22,7 +22,7 @@ type backlog struct {
 	missed int       // lines dropped since the last take
 	since  time.Time // when the first of them was
 	ready  chan struct{}
-	first  chan []entry // history, handed to the reader as it is: LogKeep bounds it
+	first  chan []entry // history, handed to the reader as it is: it has bounds of its own
 }
 
 func newBacklog() *backlog {
@@ -83,6 +83,13 @@ func (b *backlog) take(ctx context.Context, tick <-chan time.Time) ([]entry, cur
 // A reader falls behind also when more comes at once than is kept.
 func missing(at time.Time, lines int, since time.Time) entry {
 	e := overflow(at, fmt.Sprintf("This reader was too slow and missed %d lines since %s.", lines, since.UTC().Format(timeFormat)))
+	e.missing, e.since = lines, since
+	return e
+}
+
+// leftOut is for readers of a history that is too long for the memory that is left.
+func leftOut(at time.Time, lines int, since time.Time) entry {
+	e := overflow(at, fmt.Sprintf("Many people read long logs just now: %d lines since %s are left out.", lines, since.UTC().Format(timeFormat)))
 	e.missing, e.since = lines, since
 	return e
 }

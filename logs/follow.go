@@ -36,40 +36,39 @@ func (p *place) take(m hoist.Message) (got []entry) {
 	return got
 }
 
-// history returns the kept lines of an app after a place in its stream, the
-// last n of those that the filter lets through, in the stream's order; and the
-// place where it ends. The filter comes first, so that a quiet dyno's lines are
+// history reads the kept lines of an app after a place in its stream, the
+// last n of those that the filter lets through, in the stream's order, into h; it returns the
+// place where they end. The filter comes first, so that a quiet dyno's lines are
 // found behind a loud one's.
-func (s *Server) history(ctx context.Context, app hoist.ID, from place, n int) ([]entry, place, error) {
+func (s *Server) history(ctx context.Context, app hoist.ID, from place, n int, h *history) (place, error) {
+	h.free()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	messages, err := s.bus.Tail(ctx, hoist.StreamLogs+app, hoist.LogKeep, false)
 	if err != nil {
-		return nil, from, err
+		return from, err
 	}
-	var lines []entry
 	for m := range messages {
-		lines = append(lines, from.take(m)...)
-		if extra := len(lines) - n; extra > 0 {
-			lines = lines[extra:]
+		for _, e := range from.take(m) {
+			h.add(e, n)
 		}
 	}
-	return lines, from, ctx.Err()
+	return from, ctx.Err()
 }
 
 // patientHistory is history that waits for the bus until ctx ends.
-func (s *Server) patientHistory(ctx context.Context, app hoist.ID, from place, n int) ([]entry, place, error) {
+func (s *Server) patientHistory(ctx context.Context, app hoist.ID, from place, n int, h *history) (place, error) {
 	for {
 		try, cancel := context.WithTimeout(ctx, busPatience)
-		lines, end, err := s.history(try, app, from, n)
+		end, err := s.history(try, app, from, n, h)
 		cancel()
 		s.busIs(err)
 		if err == nil {
-			return lines, end, nil
+			return end, nil
 		}
 		select {
 		case <-ctx.Done():
-			return nil, from, fmt.Errorf("message bus: %w", err)
+			return from, fmt.Errorf("message bus: %w", err)
 		case <-time.After(retryEvery):
 		}
 	}

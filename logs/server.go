@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hoist-sh/hoist"
@@ -28,9 +29,6 @@ const (
 	sessionRecheck = time.Minute
 )
 
-// readerLimit is how many readers one process serves at once.
-const readerLimit = 2000
-
 // Sessions is what the component needs of the database.
 type Sessions interface {
 	ConnectLogSession(ctx context.Context, tokenHash []byte) (hoist.LogSession, error)
@@ -47,6 +45,8 @@ type Server struct {
 	drain    time.Duration
 
 	readers   chan struct{} // a place for each reader
+	places    places
+	memory    atomic.Int64 // left for histories
 	keepAlive time.Duration
 	recheck   time.Duration
 
@@ -57,10 +57,13 @@ type Server struct {
 // New makes the component. It closes l when it ends. drain is how long readers
 // may stay when it is told to stop.
 func New(l net.Listener, sessions Sessions, bus hoist.Bus, drain time.Duration, log *slog.Logger) *Server {
-	return &Server{
+	s := &Server{
 		listener: l, sessions: sessions, bus: bus, log: log, drain: drain,
 		readers: make(chan struct{}, readerLimit), keepAlive: keepAlive, recheck: sessionRecheck,
 	}
+	s.places.taken = map[hoist.ID]int{}
+	s.memory.Store(historyMemory)
+	return s
 }
 
 // Run serves until ctx ends. Readers may stay for a while then; who is cut off
@@ -126,7 +129,7 @@ func (s *Server) watchBus(ctx context.Context) {
 	defer tick.Stop()
 	for ctx.Err() == nil {
 		try, cancel := context.WithTimeout(ctx, hoist.ResyncInterval)
-		_, _, err := s.history(try, "none", place{}, 0)
+		_, err := s.history(try, "none", place{}, 0, &history{memory: &s.memory})
 		cancel()
 		s.busIs(err)
 		select {

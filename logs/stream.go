@@ -32,6 +32,12 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusServiceUnavailable, "Logs are not available just now: waiting for the database. Try again in a minute.")
 		return
 	}
+	leave, tooMany := s.places.take(session)
+	if tooMany != "" {
+		refuse(w, http.StatusTooManyRequests, tooMany)
+		return
+	}
+	defer leave()
 	ctx, cancel := context.WithDeadline(r.Context(), session.CreatedAt.Add(hoist.LogSessionTail))
 	defer cancel()
 
@@ -42,19 +48,20 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request) {
 		lines = 2 * hoist.LogKeep // all it has not seen, and what is missing of it
 	}
 	from := place{cursor: after, filter: filter{session.Source, session.Dyno}}
+	h := &history{memory: &s.memory}
+	defer h.free()
 	if session.Tail {
-		s.tail(ctx, cancel, out, session, from, lines)
+		s.tail(ctx, cancel, out, session, from, lines, h)
 		return
 	}
 	patience, cancel := context.WithTimeout(ctx, busPatience)
 	defer cancel()
-	entries, _, err := s.patientHistory(patience, session.AppID, from, lines)
-	if err != nil {
+	if _, err := s.patientHistory(patience, session.AppID, from, lines, h); err != nil {
 		refuse(w, http.StatusServiceUnavailable, "Logs are not available just now: waiting for the message bus. Try again in a minute.")
 		return
 	}
 	if out.open() == nil {
-		out.write(entries)
+		out.write(h.entries())
 	}
 }
 
@@ -78,17 +85,17 @@ func (s *Server) connect(ctx context.Context, token string) (hoist.LogSession, e
 
 // tail writes history and then what is new until ctx ends, the reader goes, or
 // the session is no more (cancel is called then).
-func (s *Server) tail(ctx context.Context, cancel func(), out *writer, session hoist.LogSession, from place, lines int) {
+func (s *Server) tail(ctx context.Context, cancel func(), out *writer, session hoist.LogSession, from place, lines int, h *history) {
 	// A reader that got the headers expects all that comes from then on, so
 	// history is read first; but it does not wait for a bus that is away.
 	try, stop := context.WithTimeout(ctx, headerPatience)
-	entries, end, historyErr := s.history(try, session.AppID, from, lines)
+	end, historyErr := s.history(try, session.AppID, from, lines, h)
 	stop()
 	s.busIs(historyErr)
 	if out.open() != nil {
 		return
 	}
-	if historyErr == nil && len(entries) == 0 && out.place(end.cursor) != nil {
+	if historyErr == nil && len(h.lines) == 0 && out.place(end.cursor) != nil {
 		return
 	}
 	b := newBacklog()
@@ -97,12 +104,12 @@ func (s *Server) tail(ctx context.Context, cancel func(), out *writer, session h
 	go func() {
 		defer close(done)
 		if historyErr != nil {
-			if entries, end, historyErr = s.patientHistory(ctx, session.AppID, from, lines); historyErr != nil {
+			if end, historyErr = s.patientHistory(ctx, session.AppID, from, lines, h); historyErr != nil {
 				return
 			}
 		}
 		select {
-		case b.first <- entries:
+		case b.first <- h.entries():
 		case <-ctx.Done():
 		}
 		s.follow(ctx, session.AppID, end, b)
@@ -116,7 +123,9 @@ func (s *Server) tail(ctx context.Context, cancel func(), out *writer, session h
 			return
 		}
 		err := out.write(entries)
-		if len(entries) == 0 && err == nil {
+		if len(entries) > 0 {
+			h.free() // these were the history, or came after it
+		} else if err == nil {
 			err = errors.Join(out.comment(s.sign()), out.place(at))
 		}
 		if err != nil {
@@ -141,7 +150,7 @@ func (s *Server) sign() string {
 
 func refuse(w http.ResponseWriter, status int, message string) {
 	w.Header().Set("Cache-Control", "no-store")
-	if status == http.StatusServiceUnavailable {
+	if status == http.StatusServiceUnavailable || status == http.StatusTooManyRequests {
 		w.Header().Set("Retry-After", "10")
 	}
 	http.Error(w, message, status)
