@@ -139,7 +139,7 @@ func TestEachComponentMayDoItsWork(t *testing.T) {
 		return []hoist.Dyno{dyno}
 	})
 	may("runtime: reconcile", err)
-	_, err = runtime.WaitingDynos(ctx)
+	_, _, err = runtime.WaitingDynos(ctx)
 	may("runtime: waiting", err)
 	_, err = runtime.PlacedDynos(ctx)
 	may("runtime: placed", err)
