@@ -60,6 +60,9 @@ func (s *Seed) status(ctx context.Context) Status {
 		Public: s.cfg.Public(), Ports: map[string]string{}, Local: s.cfg.Local()}
 	for _, p := range s.cfg.ports() {
 		st.Ports[p.socket] = s.cfg.listenAddr(p.port)
+		if l := s.sockets[p.socket]; l != nil {
+			st.Ports[p.socket] = l.Addr().String()
+		}
 	}
 	for _, t := range s.ground {
 		st.add(s.processOf(t.status()))

@@ -24,7 +24,8 @@ func ownerOf(socket string) string {
 // openPorts opens the public ports of the components that run inside the seed
 // and offers them to these. They stay open while a component is started again.
 // After a kill of the seed its dynos have them open: then they are got back
-// from these.
+// from these. If they are to be at another address now and that can be opened beside the
+// old one, the dynos are replaced, as it is in their environment.
 func (s *Seed) openPorts() error {
 	s.sockets = map[string]*net.TCPListener{}
 	for _, p := range s.cfg.ports() {
@@ -32,13 +33,25 @@ func (s *Seed) openPorts() error {
 			continue
 		}
 		l, err := net.Listen("tcp", s.cfg.listenAddr(p.port))
+		var held net.Addr
 		if err != nil {
 			for _, pid := range s.system.pids(ownerOf(p.socket)) {
-				if got, e := listenerOf(pid, p.port); e == nil {
+				got, e := listenerOf(pid, p.port)
+				if e != nil {
+					continue
+				}
+				if s.cfg.listensOn(got.Addr()) {
 					l, err = got, nil
 					break
 				}
+				held = got.Addr()
+				got.Close()
 			}
+		}
+		if err != nil && held != nil {
+			s.closePorts()
+			return fmt.Errorf("port %d (%s): the platform's dynos hold %s, so that %s cannot be opened.\n`hoist down` ends them, and all others; then start again.",
+				p.port, p.socket, held, s.cfg.listenAddr(p.port))
 		}
 		if err != nil {
 			s.closePorts()
@@ -49,6 +62,16 @@ func (s *Seed) openPorts() error {
 		s.cfg.Offer(p.socket, l.(*net.TCPListener))
 	}
 	return nil
+}
+
+// listensOn reports whether an address is the one that the public ports are to have.
+func (s *Settings) listensOn(addr net.Addr) bool {
+	tcp, ok := addr.(*net.TCPAddr)
+	want := net.ParseIP(s.Listen)
+	if want == nil || want.IsUnspecified() { // all, be it as 0.0.0.0 or as ::
+		return ok && tcp.IP.IsUnspecified()
+	}
+	return ok && tcp.IP.Equal(want)
 }
 
 func (s *Seed) closePorts() {
