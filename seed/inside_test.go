@@ -5,8 +5,10 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"io"
 	"log/slog"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -100,6 +102,40 @@ func TestADamagedStateFileIsNotReplaced(t *testing.T) {
 	if text, _ := os.ReadFile(path); string(text) != "{half" {
 		t.Error("the file was changed")
 	}
+}
+
+// A blob that is on its way when the seed stops, or is replaced, arrives.
+func TestWhatIsUnderWayIsServedToItsEnd(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	served := make(chan struct{})
+	go func() {
+		defer close(served)
+		serve(ctx, l, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			io.WriteString(w, "half")
+			w.(http.Flusher).Flush()
+			stop()
+			time.Sleep(200 * time.Millisecond)
+			select {
+			case <-served:
+				t.Error("the server has ended before")
+			default:
+			}
+			io.WriteString(w, " and half")
+		}), slog.New(slog.DiscardHandler))
+	}()
+	resp, err := http.Get("http://" + l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if body, err := io.ReadAll(resp.Body); err != nil || string(body) != "half and half" {
+		t.Errorf("%q %v", body, err)
+	}
+	<-served
 }
 
 // `hoist seed --daemon` goes on when systemd was told so, and not before.

@@ -259,19 +259,24 @@ func (s *Seed) renewCerts(ctx context.Context) {
 // serveGrace is how long a request, mostly a blob's transfer, may go on when the seed stops.
 const serveGrace = 15 * time.Second
 
-// serve serves HTTP until ctx ends.
+// serve serves HTTP until ctx ends, and returns when what was under way then has ended.
 func serve(ctx context.Context, l net.Listener, h http.Handler, log *slog.Logger) error {
 	srv := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn)}
+	ended := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
+		defer close(ended)
 		bye, cancel := context.WithTimeout(context.WithoutCancel(ctx), serveGrace)
 		defer cancel()
 		if srv.Shutdown(bye) != nil {
 			srv.Close()
 		}
 	})
-	defer stop()
-	return srv.Serve(l)
+	err := srv.Serve(l)
+	if !stop() {
+		<-ended // Serve returns when Shutdown begins
+	}
+	return err
 }
 
 // removeStale removes a socket file that nobody listens on any more; we hold
