@@ -240,6 +240,9 @@ func (y *system) run(ctx context.Context) {
 		case <-y.kick:
 			rung = true
 		}
+		if ctx.Err() != nil { // what is cancelled says nothing of dynos and the ground
+			return
+		}
 		if rung || time.Since(looked) > hoist.ResyncInterval || y.unsettled() {
 			looked = time.Now()
 			y.look(ctx)
@@ -265,7 +268,7 @@ func (y *system) look(ctx context.Context) {
 	defer y.mu.Unlock()
 	there := y.refresh(ctx)
 	want := y.state.wanted()
-	if want == nil && y.engine == nil {
+	if want == nil && y.engine == nil || ctx.Err() != nil {
 		return
 	}
 	if y.engine == nil {
@@ -361,12 +364,18 @@ func (y *system) vacancy(c string, want *desired) bool {
 }
 
 func (y *system) tryStart(ctx context.Context, c string, n int, want *desired) {
-	if err := y.start(ctx, c, n, want); err != nil && ctx.Err() == nil {
+	d, err := y.start(ctx, c, n, want)
+	switch {
+	case err == nil:
+		delete(y.cannot, c)
+	case ctx.Err() != nil: // the seed ends
+	default:
 		y.cannot[c] = err.Error()
 		y.log.Error("cannot start", "dyno", fmt.Sprintf("%s.%d", c, n), "err", err)
 		y.backOff(c)
-	} else {
-		delete(y.cannot, c)
+		if d != nil {
+			y.tooMany(d, err.Error())
+		}
 	}
 }
 
@@ -375,6 +384,13 @@ func (y *system) backOff(c string) {
 	y.crashes[c]++
 	if n := y.crashes[c]; n > 1 {
 		y.startAt[c] = time.Now().Add(min(time.Second<<min(n-2, 6), time.Minute))
+	}
+}
+
+// tooMany gives a release up whose dynos have crashed, or could not be started, too often before their proof.
+func (y *system) tooMany(d *systemDyno, why string) {
+	if !y.state.Proven[d.ID] && y.crashes[d.Type] >= maxCrashes {
+		y.failDyno(d, why)
 	}
 }
 

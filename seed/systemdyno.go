@@ -245,14 +245,15 @@ func (y *system) vacate(d *systemDyno) {
 	}
 }
 
-func (y *system) start(ctx context.Context, c string, number int, want *desired) error {
+// start starts a dyno. With an error it returns the one whose process could not be started, if it came to that.
+func (y *system) start(ctx context.Context, c string, number int, want *desired) (*systemDyno, error) {
 	p := want.Formation[c]
 	if err := y.whole(want.Slug); err != nil {
-		return err
+		return nil, err
 	}
 	env, err := y.environ(c, want)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	d := &systemDyno{digest: digestOf(want, p, env), since: time.Now(), ended: make(chan hoist.Exit, 1)}
 	d.Dyno = hoist.Dyno{ID: hoist.NewID(), AppID: want.AppID, ReleaseID: want.ReleaseID, Version: want.Version, Kind: hoist.KindFormation,
@@ -267,11 +268,11 @@ func (y *system) start(ctx context.Context, c string, number int, want *desired)
 	size := hoist.Size{Disk: 1 << 30}
 	if c == hoist.ComponentRuntime {
 		if d.slot = y.freeSlot(y.state.good(want)); d.slot == 0 {
-			return fmt.Errorf("there are %d runtimes already", workers-1)
+			return nil, fmt.Errorf("there are %d runtimes already", workers-1)
 		}
 		network, err := y.seed.cfg.workerNetwork(d.slot)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		dir = y.seed.cfg.workerDir(d.slot)
 		env["HOIST_NETWORK"], env["HOIST_ENGINE"] = network.String(), y.seed.cfg.workerName(d.slot)
@@ -287,7 +288,7 @@ func (y *system) start(ctx context.Context, c string, number int, want *desired)
 		}
 	}
 	if err := giveDir(dir, grants.IDs); err != nil {
-		return err
+		return nil, err
 	}
 	grants.Binds = []hoist.Bind{{Source: dir, Target: keptIn}}
 	files, err := y.seed.handOver(c)
@@ -297,12 +298,12 @@ func (y *system) start(ctx context.Context, c string, number int, want *desired)
 		}
 	}()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	grants.Files = files
 	text, err := json.Marshal(d.Dyno)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	begin, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
@@ -311,8 +312,7 @@ func (y *system) start(ctx context.Context, c string, number int, want *desired)
 		Size: size, Grants: grants,
 		Labels: map[string]string{"dyno": string(text), "digest": d.digest, "slot": strconv.Itoa(d.slot)}})
 	if err != nil {
-		y.failDyno(d, err.Error())
-		return err
+		return d, err
 	}
 	list, _ := y.engine.List(ctx)
 	for _, c := range list {
@@ -325,7 +325,7 @@ func (y *system) start(ctx context.Context, c string, number int, want *desired)
 	y.vacant = slices.DeleteFunc(y.vacant, func(slot int) bool { return slot == d.slot })
 	y.log.Info("started", "dyno", d.Name(), "release", d.Version, "process", d.pid)
 	go y.watch(y.seed.ctx, d)
-	return nil
+	return d, nil
 }
 
 // workerDir and workerName are the places of a runtime dyno's containers.
@@ -437,9 +437,7 @@ func (y *system) reap(ctx context.Context) {
 			}
 			y.backOff(d.Type)
 			y.vacate(d)
-			if !y.state.Proven[id] && y.crashes[d.Type] >= maxCrashes {
-				y.failDyno(d, fmt.Sprintf("it exited with status %d", exit.Code))
-			}
+			y.tooMany(d, fmt.Sprintf("it exited with status %d", exit.Code))
 		default:
 			if d.stopping() && time.Now().After(d.stopBy) {
 				y.engine.Signal(ctx, id, int(syscall.SIGKILL))

@@ -88,10 +88,14 @@ func (y *system) proveWith() error {
 // known to be good only have to be there; others are given a task. Only time in
 // which the ground is there counts.
 func (y *system) prove(ctx context.Context, there bool) {
+	ending := ctx
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
 	want := y.state.wanted()
 	registered, err := y.seed.db.Registrations(ctx)
+	if ending.Err() != nil {
+		return
+	}
 	if err != nil || !there || !y.bus.Connected() || !up(y.seed.ground) {
 		for _, d := range y.dynos {
 			d.since = time.Now()

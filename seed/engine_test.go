@@ -1,0 +1,103 @@
+package seed
+
+import (
+	"context"
+	"net/netip"
+	"slices"
+	"testing"
+
+	"github.com/hoist-sh/hoist"
+	"github.com/hoist-sh/hoist/nats"
+)
+
+// fakeEngine has containers in memory.
+type fakeEngine struct {
+	Engine     // what is not needed
+	containers []hoist.Container
+	start      func() error
+	watched    chan hoist.ID
+}
+
+func (e *fakeEngine) Start(_ context.Context, spec hoist.ContainerSpec) error {
+	if err := e.start(); err != nil {
+		return err
+	}
+	e.containers = append(e.containers, hoist.Container{ID: spec.ID, Labels: spec.Labels, Pid: 1, Running: true})
+	return nil
+}
+
+func (e *fakeEngine) List(context.Context) ([]hoist.Container, error) { return e.containers, nil }
+
+func (e *fakeEngine) Signal(context.Context, hoist.ID, int) error { return nil }
+
+func (e *fakeEngine) Remove(_ context.Context, id hoist.ID) error {
+	e.containers = slices.DeleteFunc(e.containers, func(c hoist.Container) bool { return c.ID == id })
+	return nil
+}
+
+func (e *fakeEngine) Watch(ctx context.Context, id hoist.ID, _ hoist.Output) (hoist.Exit, error) {
+	e.watched <- id
+	<-ctx.Done()
+	return hoist.Exit{}, ctx.Err()
+}
+
+// withEngine is a system that runs nothing yet, with a bus that is away.
+func withEngine(t *testing.T) (*system, *fakeEngine) {
+	t.Helper()
+	y, e := bareSystem(t), &fakeEngine{watched: make(chan hoist.ID, 10), start: func() error { return nil }}
+	y.seed.ctx = t.Context()
+	y.seed.state = &state{Secrets: map[string]string{}}
+	y.seed.cfg.Network = "10.77.0.0/16"
+	y.seed.cfg.Engine = func(string, string, netip.Prefix) (Engine, error) { return e, nil }
+	bus, err := nats.Connect("nats://127.0.0.1:1", y.log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { bus.Close() })
+	y.bus = bus
+	return y, e
+}
+
+// onTrial makes a release that is not known to be good, of the slug of a good one.
+func (y *system) onTrial(t *testing.T) *desired {
+	t.Helper()
+	d := *y.proven(t, 1)
+	d.ReleaseID, d.Version = "next", 2
+	y.state.Next = &d
+	return &d
+}
+
+func TestAReleaseIsNotGivenUpForOneStartThatFailed(t *testing.T) {
+	y, e := withEngine(t)
+	next := y.onTrial(t)
+	if err := y.open(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	e.start = func() error { return context.DeadlineExceeded } // the disk is slow
+	for n := range maxCrashes {
+		if why := y.state.Failed["next"]; why != "" {
+			t.Errorf("given up after %d starts: %s", n, why)
+		}
+		y.tryStart(t.Context(), hoist.ComponentAPI, 1, next)
+	}
+	if y.state.Failed["next"] == "" {
+		t.Errorf("it is tried for ever")
+	}
+}
+
+// The seed is stopped, or the machine, while a release starts.
+func TestAStopOfTheSeedDoesNotFailARelease(t *testing.T) {
+	y, e := withEngine(t)
+	next := y.onTrial(t)
+	if err := y.open(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	e.start = func() error { stop(); return ctx.Err() }
+	for range maxCrashes {
+		y.tryStart(ctx, hoist.ComponentAPI, 1, next)
+	}
+	if len(y.state.Failed) > 0 || len(y.crashes) > 0 {
+		t.Errorf("%v %v", y.state.Failed, y.crashes)
+	}
+}
