@@ -2,7 +2,9 @@ package seed
 
 import (
 	"context"
+	"encoding/json"
 	"net/netip"
+	"os"
 	"slices"
 	"testing"
 
@@ -99,5 +101,45 @@ func TestAStopOfTheSeedDoesNotFailARelease(t *testing.T) {
 	}
 	if len(y.state.Failed) > 0 || len(y.crashes) > 0 {
 		t.Errorf("%v %v", y.state.Failed, y.crashes)
+	}
+}
+
+// container is one of a dyno that an earlier seed started.
+func container(id, release hoist.ID) hoist.Container {
+	dyno, _ := json.Marshal(hoist.Dyno{ID: id, ReleaseID: release, Type: hoist.ComponentAPI, Number: 1})
+	return hoist.Container{ID: id, Running: true, Pid: 1, Labels: map[string]string{"dyno": string(dyno)}}
+}
+
+// A dyno that finishes what is under way takes nothing new: another seed must not count on it.
+func TestADynoThatEndsIsNotAdoptedAsOneThatServes(t *testing.T) {
+	y, e := withEngine(t)
+	good := y.proven(t, 1)
+	e.containers = []hoist.Container{container("old", good.ReleaseID), container("new", good.ReleaseID)}
+	if err := y.open(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	y.state.Proven["old"], y.state.Proven["new"] = true, true
+	y.stop(t.Context(), y.dynos["old"])
+	by := y.dynos["old"].stopBy
+
+	again, e2 := withEngine(t)
+	e2.containers = e.containers
+	text, err := os.ReadFile(y.file())
+	if err != nil || json.Unmarshal(text, &again.state) != nil {
+		t.Fatal(err, string(text))
+	}
+	if err := again.open(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	old, serving := again.dynos["old"], again.dynos["new"]
+	if !old.stopBy.Equal(by) || old.State != hoist.DynoStopping || old.Want != hoist.WantDown || old.wrote != hoist.WantDown {
+		t.Errorf("%+v", old)
+	}
+	if serving.stopping() || serving.State != hoist.DynoUp || serving.wrote != hoist.WantUp {
+		t.Errorf("%+v", serving)
+	}
+	delete(again.dynos, "old")
+	if again.write(); len(again.state.Ending) != 0 {
+		t.Error("it is remembered for ever")
 	}
 }

@@ -81,11 +81,12 @@ type process struct {
 // systemState is system.json: enough to start the platform's own app without
 // the database.
 type systemState struct {
-	Good   *desired            `json:"good,omitempty"` // the last release that proved itself in all its types
-	Next   *desired            `json:"next,omitempty"` // the app's current release
-	Failed map[hoist.ID]string `json:"failed"`         // releases that did not prove themselves, and why
-	Proven map[hoist.ID]bool   `json:"proven"`         // dynos
-	Same   map[hoist.ID]sameAs `json:"same,omitempty"` // releases that are rollbacks by the seed
+	Good   *desired               `json:"good,omitempty"`   // the last release that proved itself in all its types
+	Next   *desired               `json:"next,omitempty"`   // the app's current release
+	Failed map[hoist.ID]string    `json:"failed"`           // releases that did not prove themselves, and why
+	Proven map[hoist.ID]bool      `json:"proven"`           // dynos
+	Same   map[hoist.ID]sameAs    `json:"same,omitempty"`   // releases that are rollbacks by the seed
+	Ending map[hoist.ID]time.Time `json:"ending,omitempty"` // dynos that were told to end, and when they will be killed
 
 	History  []provenRelease      `json:"history,omitempty"`  // the oldest first
 	Override *override            `json:"override,omitempty"` // a rollback that the database does not know yet
@@ -114,6 +115,9 @@ func (s *systemState) makeMaps() {
 	}
 	if s.Failed == nil {
 		s.Failed = map[hoist.ID]string{}
+	}
+	if s.Ending == nil {
+		s.Ending = map[hoist.ID]time.Time{}
 	}
 	if s.Same == nil {
 		s.Same = map[hoist.ID]sameAs{}
@@ -453,7 +457,10 @@ func (y *system) save(ctx context.Context, want *desired) {
 
 // write writes system.json.
 func (y *system) write() {
-	maps.DeleteFunc(y.state.Proven, func(id hoist.ID, _ bool) bool { return y.dynos[id] == nil })
+	if y.engine != nil { // else nobody knows yet who runs
+		maps.DeleteFunc(y.state.Proven, func(id hoist.ID, _ bool) bool { return y.dynos[id] == nil })
+		maps.DeleteFunc(y.state.Ending, func(id hoist.ID, _ time.Time) bool { return y.dynos[id] == nil })
+	}
 	text, err := json.MarshalIndent(y.state, "", "  ")
 	if err == nil && string(text) != y.savedText {
 		if err = writeFile(y.file(), append(text, '\n'), 0o600); err == nil {

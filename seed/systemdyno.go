@@ -79,7 +79,11 @@ func (y *system) open(ctx context.Context) error {
 		if d.State = hoist.DynoStarting; y.state.Proven[d.ID] {
 			d.State = hoist.DynoUp
 		}
-		d.Want, d.wrote = hoist.WantUp, hoist.WantUp
+		d.Want = hoist.WantUp
+		if d.stopBy = y.state.Ending[d.ID]; d.stopping() {
+			d.State, d.Want = hoist.DynoStopping, hoist.WantDown
+		}
+		d.wrote = d.Want
 		y.dynos[d.ID] = d
 		y.log.Info("adopted", "dyno", d.Name(), "release", d.Version, "process", d.pid)
 	}
@@ -413,6 +417,8 @@ func (y *system) stop(ctx context.Context, d *systemDyno) {
 	y.log.Info("stopping", "dyno", d.Name(), "release", d.Version)
 	y.say(d.AppID, d.Name(), "heroku", "Stopping process with SIGTERM")
 	d.stopBy, d.State, d.Want = time.Now().Add(drain+time.Minute), hoist.DynoStopping, hoist.WantDown
+	y.state.Ending[d.ID] = d.stopBy
+	y.write() // before it ends its work, lest another seed takes it for one that serves
 	if err := y.engine.Signal(ctx, d.ID, int(syscall.SIGTERM)); err != nil {
 		y.log.Error("signal", "dyno", d.Name(), "err", err)
 	}
