@@ -5,11 +5,14 @@ import (
 	"encoding/json"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/hoist-sh/hoist"
 	"github.com/hoist-sh/hoist/nats"
+	"github.com/hoist-sh/hoist/postgres"
 )
 
 // fakeEngine has containers in memory.
@@ -141,5 +144,43 @@ func TestADynoThatEndsIsNotAdoptedAsOneThatServes(t *testing.T) {
 	delete(again.dynos, "old")
 	if again.write(); len(again.state.Ending) != 0 {
 		t.Error("it is remembered for ever")
+	}
+}
+
+// system.json was damaged, or the engine is opened late: what serves goes on, watched.
+func TestWhatRunsIsAdoptedWithoutKnowingWhatShall(t *testing.T) {
+	y, e := withEngine(t)
+	e.containers = []hoist.Container{container("d", "r")}
+	if err := os.MkdirAll(filepath.Join(y.engineDir(), "containers", "d"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(y.file(), []byte("{half"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	y.seed.cfg.NATSURL, y.seed.cfg.DatabaseURL = "nats://127.0.0.1:1", "postgres://127.0.0.1:1/none"
+	y.seed.cfg.HoldAddress = func(netip.Addr) error { return nil }
+	late, err := newSystem(y.seed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { late.bus.Close() })
+	if got := late.pids(hoist.ComponentAPI); len(got) != 1 {
+		t.Errorf("dynos' sockets cannot be found: %v", got)
+	}
+	select {
+	case id := <-e.watched:
+		if id != "d" {
+			t.Error(id)
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("nobody watches")
+	}
+	if y.seed.db, err = postgres.Open(t.Context(), y.seed.cfg.DatabaseURL); err != nil {
+		t.Fatal(err)
+	}
+	defer y.seed.db.Close()
+	late.look(t.Context())
+	if d := late.dynos["d"]; d == nil || d.stopping() {
+		t.Errorf("it is told to end although the database may want it: %+v", d)
 	}
 }

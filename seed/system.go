@@ -177,13 +177,16 @@ func newSystem(s *Seed) (*system, error) {
 	for _, c := range hoist.Components { // time to come back before the seed does their work
 		y.provenAt[c] = now
 	}
-	if y.state.wanted() != nil && s.cfg.Engine != nil {
+	// Dynos may run although what shall run is not known: system.json was damaged.
+	if s.cfg.Engine != nil && (y.state.wanted() != nil || hasContainers(y.engineDir())) {
 		if err := y.open(context.Background()); err != nil {
 			y.log.Error("no engine for the platform's own dynos", "err", err)
 		}
 	}
 	return y, nil
 }
+
+func (y *system) engineDir() string { return filepath.Join(y.seed.cfg.file("system"), "engine") }
 
 func (y *system) file() string { return y.seed.cfg.file("system.json") }
 
@@ -230,9 +233,6 @@ func (y *system) run(ctx context.Context) {
 		return
 	}
 	y.bus.Listen(ctx, hoist.BellFormation+"*", func(subject string, _ []byte) { y.wake() })
-	for _, d := range y.dynos {
-		go y.watch(ctx, d)
-	}
 	tick := time.NewTicker(systemTick)
 	defer tick.Stop()
 	for looked := (time.Time{}); ctx.Err() == nil; {
@@ -285,6 +285,10 @@ func (y *system) look(ctx context.Context) {
 		y.log.Error("gateway", "err", err)
 	}
 	y.reap(ctx)
+	if y.state.Next == nil && !there { // what runs serves, and only the database knows what of
+		y.show(want, false)
+		return
+	}
 	y.prove(ctx, there)
 	all := want != nil
 	for _, c := range startOrder {

@@ -48,7 +48,7 @@ const keptIn = "/var/lib/hoist"
 // a push that waits for its build, somebody who reads a log or is attached.
 const drain = time.Hour
 
-// open makes the engine and takes over the dynos that run.
+// open makes the engine, takes over the dynos that run, and watches them.
 func (y *system) open(ctx context.Context) error {
 	cfg := &y.seed.cfg
 	network, err := cfg.workerNetwork(workers) // never used: its dynos have the host's network
@@ -58,7 +58,7 @@ func (y *system) open(ctx context.Context) error {
 	if err := os.MkdirAll(y.slugFile(""), 0o700); err != nil {
 		return err
 	}
-	engine, err := cfg.Engine(cfg.Name()+"-sys", filepath.Join(cfg.file("system"), "engine"), network)
+	engine, err := cfg.Engine(cfg.Name()+"-sys", y.engineDir(), network)
 	if err != nil {
 		return err
 	}
@@ -86,6 +86,7 @@ func (y *system) open(ctx context.Context) error {
 		d.wrote = d.Want
 		y.dynos[d.ID] = d
 		y.log.Info("adopted", "dyno", d.Name(), "release", d.Version, "process", d.pid)
+		go y.watch(y.seed.ctx, d)
 	}
 	return nil
 }
