@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -343,7 +344,8 @@ func sizeNamed(name string) hoist.Size {
 }
 
 // giveDir makes a directory and gives it to user dyno of a range of ids, with
-// all that is in it. 0 is root.
+// all that is in it. 0 is root. A dyno may be at work there, and could put a link to
+// a file of the host's where a directory was: nothing outside is touched.
 func giveDir(dir string, ids uint32) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
@@ -351,18 +353,20 @@ func giveDir(dir string, ids uint32) error {
 	if ids == 0 {
 		return nil
 	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
 	owner := int(ids) + 1000
-	return filepath.WalkDir(dir, func(path string, e os.DirEntry, err error) error {
-		if errors.Is(err, os.ErrNotExist) {
+	return fs.WalkDir(root.FS(), ".", func(path string, _ fs.DirEntry, err error) error {
+		if err == nil {
+			err = root.Lchown(path, owner, owner)
+		}
+		if errors.Is(err, fs.ErrNotExist) {
 			return nil // somebody is at work there
 		}
-		if err != nil {
-			return err
-		}
-		if err := os.Lchown(path, owner, owner); err != nil && !errors.Is(err, os.ErrNotExist) {
-			return err
-		}
-		return nil
+		return err
 	})
 }
 
