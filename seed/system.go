@@ -289,13 +289,13 @@ func (y *system) look(ctx context.Context) {
 		y.show(want, false)
 		return
 	}
-	y.prove(ctx, there)
+	ground := y.prove(ctx, there)
 	all := want != nil
 	for _, c := range startOrder {
 		all = y.adjust(ctx, c, want) && all
 	}
 	if all {
-		all = y.conclude(ctx, want)
+		all = y.conclude(want, ground)
 	}
 	if all {
 		y.tidy(ctx)

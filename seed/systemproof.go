@@ -86,23 +86,24 @@ func (y *system) proveWith() error {
 
 // prove looks which of the new dynos do their work. Those of a release that is
 // known to be good only have to be there; others are given a task. Only time in
-// which the ground is there counts.
-func (y *system) prove(ctx context.Context, there bool) {
+// which the ground is there counts; prove reports whether it is.
+func (y *system) prove(ctx context.Context, there bool) (ground bool) {
 	ending := ctx
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
 	want := y.state.wanted()
 	registered, err := y.seed.db.Registrations(ctx)
 	if ending.Err() != nil {
-		return
+		return false
 	}
 	if err != nil || !there || !y.bus.Connected() || !up(y.seed.ground) {
 		for _, d := range y.dynos {
 			d.since = time.Now()
 			d.trial.stop()
 		}
+		y.chain.stop()
 		y.proveAlone()
-		return
+		return false
 	}
 	for _, d := range y.dynos {
 		if d.stopping() {
@@ -128,6 +129,7 @@ func (y *system) prove(ctx context.Context, there bool) {
 		}
 	}
 	y.admit(ctx, want)
+	return true
 }
 
 // teller is the dyno that knows best why another one of its release was late: others wait for the

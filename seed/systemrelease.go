@@ -90,12 +90,15 @@ func (y *system) failDyno(d *systemDyno, why string) {
 }
 
 // conclude is what follows when all dynos have proven themselves: the whole
-// has to, and then the release is good. It reports whether all is settled.
-func (y *system) conclude(ctx context.Context, want *desired) bool {
+// has to, while the ground is there, and then the release is good. It reports whether all is settled.
+func (y *system) conclude(want *desired, ground bool) bool {
 	if want != y.state.Next || len(y.dynos) == 0 || len(y.state.Rescued) > 0 || reflect.DeepEqual(y.state.Good, want) {
 		return true
 	}
-	if !y.state.good(want) && y.prover != nil {
+	if !y.state.good(want) {
+		if !ground {
+			return false
+		}
 		switch done, err := y.chain.look(y.seed.ctx, y.wake, y.prover.Chain); {
 		case done:
 		case err != nil && y.chain.lasts() > y.seed.cfg.proofLimit():

@@ -1,0 +1,34 @@
+package seed
+
+import (
+	"context"
+	"testing"
+
+	"github.com/hoist-sh/hoist"
+	"github.com/hoist-sh/hoist/postgres"
+)
+
+// The database goes away while the platform as a whole proves itself: that time is not the release's.
+func TestTheProofOfTheWholeWaitsForTheGround(t *testing.T) {
+	y, _ := withEngine(t)
+	next := y.onTrial(t)
+	y.dynos["d"] = &systemDyno{Dyno: hoist.Dyno{ID: "d", Type: hoist.ComponentAPI, ReleaseID: next.ReleaseID}}
+	var err error
+	if y.seed.db, err = postgres.Open(t.Context(), "postgres://127.0.0.1:1/none"); err != nil {
+		t.Fatal(err)
+	}
+	defer y.seed.db.Close()
+	ended := make(chan struct{})
+	y.chain.look(t.Context(), y.wake, func(ctx context.Context) error {
+		defer close(ended)
+		<-ctx.Done()
+		return ctx.Err()
+	})
+	if y.prove(t.Context(), false) {
+		t.Error("the ground is away")
+	}
+	<-ended
+	if y.conclude(next, false) || y.state.good(next) || y.chain.cancel != nil {
+		t.Error("the proof goes on, or is over")
+	}
+}
