@@ -32,3 +32,22 @@ func TestTheProofOfTheWholeWaitsForTheGround(t *testing.T) {
 		t.Error("the proof goes on, or is over")
 	}
 }
+
+// A process says in the registry whether it is on probation. One of a release that is on trial has its
+// task to do, whatever it says.
+func TestAProcessDoesNotSaveItselfItsTask(t *testing.T) {
+	y, _ := withEngine(t)
+	next := y.onTrial(t)
+	says := []postgres.Registration{{ID: "d", Type: hoist.ComponentAPI}}
+	dyno := func(release hoist.ID) *systemDyno {
+		d := &systemDyno{Dyno: hoist.Dyno{ID: "d", Type: hoist.ComponentAPI, ReleaseID: release}}
+		d.trial.cancel = func() {} // its proof goes on
+		return d
+	}
+	if y.lacks(t.Context(), dyno(next.ReleaseID), says) == "" {
+		t.Error("it did not do its task")
+	}
+	if lacks := y.lacks(t.Context(), dyno(y.state.Good.ReleaseID), says); lacks != "" {
+		t.Errorf("of a good release: %s", lacks)
+	}
+}

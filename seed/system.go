@@ -130,6 +130,11 @@ func (s *systemState) good(d *desired) bool {
 		slices.ContainsFunc(s.History, func(r provenRelease) bool { return r.code() == d.code() }))
 }
 
+// knownGood reports whether a dyno is of a release that is known to be good.
+func (s *systemState) knownGood(d *systemDyno) bool {
+	return s.Good.has(d) || slices.ContainsFunc(s.History, func(r provenRelease) bool { return r.has(d) })
+}
+
 // system runs the platform's own app: one loop makes its dynos equal to what
 // its release and formation ask for, and has the seed do a component's work as
 // long as no dyno does.

@@ -218,7 +218,7 @@ func (y *system) lacks(ctx context.Context, d *systemDyno, registered []postgres
 			return "it offers no room for dynos"
 		}
 	}
-	if !r.Probation {
+	if !r.Probation && y.state.knownGood(d) { // what it says of itself does not do
 		return ""
 	}
 	passed, err := d.trial.look(y.seed.ctx, y.wake, func(ctx context.Context) error { return y.prover.Prove(ctx, process) })
