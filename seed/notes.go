@@ -23,6 +23,11 @@ func (s *Seed) notes(ctx context.Context, st Status) (notes []string) {
 		if st.System.Override != "" {
 			notes = append(notes, st.System.Override+".")
 		}
+		for _, of := range []string{"seed", "slug"} {
+			if why := st.System.Cannot[of]; why != "" {
+				notes = append(notes, fmt.Sprintf("The %s %s.", of, why))
+			}
+		}
 	}
 	if behind := s.cfg.clockBehind(time.Now()); behind > clockSlack {
 		notes = append(notes, fmt.Sprintf("The clock is %s behind what it was. Certificates and sessions may be refused. Set it or, if it is right and was ahead before, remove %s.",

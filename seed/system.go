@@ -153,8 +153,10 @@ type system struct {
 	startAt   map[string]time.Time // not before
 	provenAt  map[string]time.Time // a proven dyno was seen
 	chain     trial                // of the whole, when all dynos have proven themselves
+	fetch     trial                // of the slug fetching
+	fetching  string               // SHA-256
 	noted     map[hoist.ID]string  // states of releases that are in the database
-	cannot    map[string]string    // why a dyno could not be started lately, by component
+	cannot    map[string]string    // why a dyno could not be started lately, by component; and of the seed and the slug
 	vacant    []int                // slots of runtimes that died with dynos in them
 	savedText string
 	shown     atomic.Pointer[SystemStatus]

@@ -104,12 +104,50 @@ func (s *Settings) SystemSlug(sum string) string {
 	return filepath.Join(s.file("system"), "slugs", sum+".squashfs")
 }
 
-// fetch makes sure that a slug is here, whole, for a day without blob store.
-func (y *system) fetch(ctx context.Context, slug hoist.Slug) error {
-	path := y.slugFile(slug.SHA256)
-	if _, err := os.Stat(path); err == nil {
-		return nil
+// slugLimit is how long one attempt to get a slug from the blob store may take.
+const slugLimit = 15 * time.Minute
+
+// fetched reports whether a slug is here. If it is not, it is fetched beside the loop, which a slow
+// store must not hold up.
+func (y *system) fetched(d *desired, slug hoist.Slug) bool {
+	if y.here(slug.SHA256) {
+		if y.fetching != "" {
+			y.stopFetching()
+			y.collectSlugs()
+		}
+		return true
 	}
+	if y.fetching != slug.SHA256 {
+		y.stopFetching()
+		y.fetching = slug.SHA256
+		y.log.Info("fetching the slug", "release", d.Version)
+	}
+	done, err := y.fetch.look(y.seed.ctx, y.wake, func(ctx context.Context) error { return y.get(ctx, slug) })
+	text := fmt.Sprintf("of v%d is being fetched", d.Version)
+	if err != nil {
+		text = fmt.Sprintf("of v%d cannot be fetched: %v", d.Version, err)
+	}
+	if y.cannot["slug"] != text && err != nil {
+		y.log.Error("slug", "release", d.Version, "err", err)
+	}
+	y.cannot["slug"] = text
+	if done { // and lost again
+		y.stopFetching()
+	}
+	return false
+}
+
+func (y *system) stopFetching() {
+	y.fetch.stop()
+	y.fetching = ""
+	delete(y.cannot, "slug")
+}
+
+// get brings a slug here, whole, for a day without blob store.
+func (y *system) get(ctx context.Context, slug hoist.Slug) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, slugLimit, fmt.Errorf("no end within %s", slugLimit))
+	defer cancel()
+	path := y.slugFile(slug.SHA256)
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return err
 	}
@@ -135,11 +173,10 @@ func (y *system) fetch(ctx context.Context, slug hoist.Slug) error {
 	if got := hex.EncodeToString(sum.Sum(nil)); got != slug.SHA256 {
 		return fmt.Errorf("the slug's checksum is %s, not %s", got, slug.SHA256)
 	}
-	if err := errors.Join(f.Sync(), os.Rename(f.Name(), path)); err != nil {
+	if err := f.Sync(); err != nil {
 		return err
 	}
-	y.collectSlugs()
-	return nil
+	return os.Rename(f.Name(), path)
 }
 
 // collectSlugs removes the slugs that nothing may need any more.

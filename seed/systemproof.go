@@ -13,7 +13,7 @@ import (
 	"github.com/hoist-sh/hoist/proof"
 )
 
-// trial is a proof that goes on beside the loop, tried until it succeeds.
+// trial is what goes on beside the loop, mostly a proof, and is tried until it succeeds.
 type trial struct {
 	mu     sync.Mutex
 	cancel context.CancelFunc

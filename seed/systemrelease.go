@@ -36,15 +36,7 @@ func (y *system) refresh(ctx context.Context) (there bool) {
 	if as, ok := y.state.Same[d.ReleaseID]; ok {
 		d.As = &as
 	}
-	same := reflect.DeepEqual(d, y.state.Next)
-	if same && y.here(d.Slug) {
-		return true
-	}
-	if err := y.fetch(ctx, r.Slug); err != nil {
-		y.log.Error("slug", "release", d.Version, "err", err)
-		return true
-	}
-	if same {
+	if !y.fetched(d, r.Slug) || reflect.DeepEqual(d, y.state.Next) {
 		return true
 	}
 	if y.state.Next != nil && y.state.Next.ReleaseID == d.ReleaseID {

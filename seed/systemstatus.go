@@ -23,7 +23,7 @@ type SystemStatus struct {
 	Dynos   []SystemDynoStatus `json:"dynos"`
 
 	Rescued  []string          `json:"rescued,omitempty"`  // components whose work the seed does until `rescue --back`
-	Cannot   map[string]string `json:"cannot,omitempty"`   // why dynos of a component could not be started
+	Cannot   map[string]string `json:"cannot,omitempty"`   // why dynos of a component could not be started; what the "seed" and the "slug" cannot
 	Override string            `json:"override,omitempty"` // a rollback that the database does not know yet
 }
 
