@@ -145,7 +145,7 @@ func (y *system) collectPrograms() {
 // idle reports whether no component is at work inside the seed.
 func (s *Seed) idle() bool {
 	for _, c := range s.components {
-		if c.on() || c.task.status().State != stateStopped {
+		if !c.idle() {
 			return false
 		}
 	}
