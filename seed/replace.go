@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/hoist-sh/hoist"
@@ -45,23 +46,34 @@ func (s *successor) is(version string) bool {
 // seedTries is how often a program may fail to become ready before it is given up.
 const seedTries = 2
 
-// SuccessorOf is the program that a seed of version has to begin instead of itself,
-// since it is that of the platform's release; empty if there is none.
+// SuccessorOf is the program that a seed of version has to begin instead of itself: that of the
+// platform's release or, as long as that has not proved itself, the one before; empty if there is none.
 func SuccessorOf(s Settings, version string) string {
 	var state systemState
 	text, err := os.ReadFile(s.file("system.json"))
-	if err != nil || json.Unmarshal(text, &state) != nil || state.Seed == nil || !state.Seed.Proven || state.Seed.is(version) {
+	if err != nil || json.Unmarshal(text, &state) != nil {
 		return ""
 	}
-	path := s.seedProgram(state.Seed.Sum)
-	if sum, err := hoist.FileSHA256(path); err != nil || sum != state.Seed.Sum {
-		return ""
+	for _, c := range []*successor{state.Seed, state.SeedBefore} {
+		switch {
+		case c == nil:
+		case c.is(version):
+			return ""
+		case c.Proven && s.hasProgram(c):
+			return s.seedProgram(c.Sum)
+		}
 	}
-	return path
+	return ""
 }
 
 func (s *Settings) seedProgram(sum string) string {
 	return filepath.Join(s.file("system"), "seed-"+sum[:min(12, len(sum))])
+}
+
+// hasProgram reports whether a program is here, whole.
+func (s *Settings) hasProgram(c *successor) bool {
+	sum, err := hoist.FileSHA256(s.seedProgram(c.Sum))
+	return err == nil && sum == c.Sum
 }
 
 // succeed replaces the seed when all runs as it shall and the good release's
@@ -74,20 +86,27 @@ func (y *system) succeed(ctx context.Context, settled bool) {
 		y.collectPrograms()
 	}
 	want := y.state.Good
-	if !settled || !y.seed.cfg.Replaceable || want != y.state.Next || len(y.state.Rescued) > 0 || !y.seed.idle() {
+	if !settled || !y.seed.cfg.Replaceable || want == nil || want.ReleaseID != y.state.Next.ReleaseID || len(y.state.Rescued) > 0 || !y.seed.idle() {
 		return
 	}
-	if y.state.Seed == nil || y.state.Seed.Release != want.Version {
-		sum, err := y.extract(ctx, want.Slug)
-		if err != nil {
-			y.log.Error("the seed's next program", "release", want.Version, "err", err)
-			y.cannotBe("be replaced by the seed of v%d: %v", want.Version, err)
-			return
-		}
-		y.state.Seed = &successor{Sum: sum, Release: want.Version}
-		y.state.Seed.Proven = y.state.Seed.is(own)
+	cannot := func(err error) {
+		y.log.Error("the seed cannot be replaced", "release", want.Version, "err", err)
+		y.cannotBe("be replaced by the seed of v%d: %v", want.Version, err)
 	}
 	next := y.state.Seed
+	if next == nil || next.Release != want.Version {
+		sum, err := y.extract(ctx, want.Slug)
+		if err != nil {
+			cannot(err)
+			return
+		}
+		if next != nil && next.Proven && next.Sum != sum {
+			y.state.SeedBefore = next
+		}
+		next = &successor{Sum: sum, Release: want.Version}
+		next.Proven = next.is(own)
+		y.state.Seed = next
+	}
 	if next.is(own) {
 		delete(y.cannot, "seed")
 		return
@@ -96,13 +115,19 @@ func (y *system) succeed(ctx context.Context, settled bool) {
 		y.cannotBe("be replaced by the seed of v%d: it was begun %d times and did not become ready", next.Release, next.Tries)
 		return
 	}
-	next.Tries++
-	y.write()
+	if !y.seed.cfg.hasProgram(next) { // any more
+		if sum, err := y.extract(ctx, want.Slug); err != nil || sum != next.Sum {
+			cannot(errors.Join(err, errors.New("its program is damaged")))
+			return
+		}
+	}
 	files, err := y.seed.keepSockets()
 	if err != nil {
-		y.log.Error("the seed cannot be replaced", "err", err)
+		cannot(err)
 		return
 	}
+	next.Tries++
+	y.write()
 	y.log.Info("the seed is replaced", "release", want.Version, "by", next.Sum)
 	y.seed.stop(&Replacement{y.seed.cfg.seedProgram(next.Sum), files})
 }
@@ -132,11 +157,15 @@ func (y *system) extract(ctx context.Context, slug string) (sum string, err erro
 	return sum, errors.Join(f.Chmod(0o755), f.Sync(), f.Close(), os.Rename(f.Name(), y.seed.cfg.seedProgram(sum)))
 }
 
-// collectPrograms removes those of earlier releases.
+// collectPrograms removes those of earlier releases, but for the last.
 func (y *system) collectPrograms() {
+	keep := []string{y.seed.cfg.seedProgram(y.state.Seed.Sum)}
+	if before := y.state.SeedBefore; before != nil {
+		keep = append(keep, y.seed.cfg.seedProgram(before.Sum))
+	}
 	files, _ := filepath.Glob(y.seed.cfg.seedProgram("*"))
 	for _, path := range files {
-		if path != y.seed.cfg.seedProgram(y.state.Seed.Sum) {
+		if !slices.Contains(keep, path) {
 			os.Remove(path)
 		}
 	}

@@ -88,10 +88,11 @@ type systemState struct {
 	Same   map[hoist.ID]sameAs    `json:"same,omitempty"`   // releases that are rollbacks by the seed
 	Ending map[hoist.ID]time.Time `json:"ending,omitempty"` // dynos that were told to end, and when they will be killed
 
-	History  []provenRelease      `json:"history,omitempty"`  // the oldest first
-	Override *override            `json:"override,omitempty"` // a rollback that the database does not know yet
-	Rescued  map[string]time.Time `json:"rescued,omitempty"`  // components whose work the seed does until told otherwise
-	Seed     *successor           `json:"seed,omitempty"`     // the program that the seed is replaced by
+	History    []provenRelease      `json:"history,omitempty"`     // the oldest first
+	Override   *override            `json:"override,omitempty"`    // a rollback that the database does not know yet
+	Rescued    map[string]time.Time `json:"rescued,omitempty"`     // components whose work the seed does until told otherwise
+	Seed       *successor           `json:"seed,omitempty"`        // the program that the seed is replaced by
+	SeedBefore *successor           `json:"seed_before,omitempty"` // the one that was good before it
 }
 
 // wanted is the current release or, if that failed, the last good one with the

@@ -39,8 +39,10 @@ type SystemDynoStatus struct {
 
 func (y *system) show(want *desired, settled bool) {
 	st := &SystemStatus{Settled: settled, Dynos: []SystemDynoStatus{}}
-	if y.state.Seed != nil && y.state.Seed.is(y.seed.cfg.Version) {
-		st.Seed = y.state.Seed.Release
+	for _, c := range []*successor{y.state.SeedBefore, y.state.Seed} {
+		if c != nil && c.is(y.seed.cfg.Version) {
+			st.Seed = c.Release
+		}
 	}
 	if y.state.Next != nil {
 		st.Failed = y.state.Failed[y.state.Next.ReleaseID]
