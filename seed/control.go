@@ -172,12 +172,19 @@ func call(ctx context.Context, s Settings, method, path string) ([]byte, error) 
 		if errors.Is(err, os.ErrPermission) {
 			return nil, fmt.Errorf("%s may be used by root only", s.socket())
 		}
-		return nil, fmt.Errorf("No seed runs in %s. `hoist seed --daemon` starts one.", s.DataDir)
+		return nil, noSeed(s.DataDir)
 	}
 	defer resp.Body.Close()
 	var body bytes.Buffer
 	_, err = body.ReadFrom(resp.Body)
 	return body.Bytes(), err
+}
+
+// noSeed says that no seed answers on a data directory.
+type noSeed string
+
+func (dir noSeed) Error() string {
+	return fmt.Sprintf("No seed runs in %s. `hoist seed --daemon` starts one.", string(dir))
 }
 
 // AskStatus asks a running seed how it is.
@@ -190,26 +197,31 @@ func AskStatus(ctx context.Context, s Settings) (Status, error) {
 	return st, json.Unmarshal(body, &st)
 }
 
-// Stop ends the seed of a data directory and returns when it has ended. It is
+// Stop ends the seed of a data directory, and its keeper, and returns when they have ended. It is
 // no error if none runs.
 func Stop(ctx context.Context, s Settings) error {
-	if !Running(s) {
-		return stopPostgres(ctx, s)
-	}
-	if _, err := call(ctx, s, http.MethodPost, "/stop"); err != nil {
+	if err := endKeeper(ctx, s); err != nil {
 		return err
 	}
-	for Running(s) {
+	for asked := false; Running(s); {
+		if !asked {
+			_, err := call(ctx, s, http.MethodPost, "/stop")
+			var starting noSeed // or it has all but ended
+			if err != nil && !errors.As(err, &starting) {
+				return err
+			}
+			asked = err == nil
+		}
 		select {
 		case <-ctx.Done():
 			return fmt.Errorf("the seed in %s has not ended: %w", s.DataDir, ctx.Err())
 		case <-time.After(50 * time.Millisecond):
 		}
 	}
-	return nil
+	return stopPostgres(ctx, s)
 }
 
-// stopPostgres ends what goes on when a seed is killed.
+// stopPostgres ends what goes on if the seed was killed.
 func stopPostgres(ctx context.Context, s Settings) error {
 	_, st, err := savedState(s.DataDir)
 	if err != nil || s.DatabaseURL != "" {

@@ -24,29 +24,30 @@ const (
 // wrong in it. It returns when the seed was stopped, or could not start at all,
 // with its exit code. ctx ends with a signal, which is passed on.
 func Keep(ctx context.Context, s Settings, binary string, args []string) (code int, err error) {
-	for wait, first := keeperFirst, true; ; first = false {
-		cmd := exec.Command(binary, args...)
-		// Until it has taken its log, what it writes goes to who started us.
-		cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
-		begun := time.Now()
-		if err := cmd.Start(); err != nil {
+	if !Running(s) { // of a seed that crashed there may be one, which waits
+		if err := endKeeper(ctx, s); err != nil {
 			return 1, err
 		}
+	}
+	held, err := s.take(keeperLock)
+	if err != nil {
+		return 1, err
+	}
+	defer held.Close()
+	for wait, first := keeperFirst, true; ; first = false {
+		begun := time.Now()
+		cmd, err := begin(s, binary, args, first)
 		if first {
+			if err != nil {
+				return 1, err
+			}
 			if err := silence(); err != nil {
 				note(s.LogPath(), fmt.Sprintf("the seed's keeper: %v", err))
 			}
 		}
-		done := make(chan struct{})
-		go func() {
-			select {
-			case <-ctx.Done():
-				cmd.Process.Signal(syscall.SIGTERM)
-			case <-done:
-			}
-		}()
-		err := cmd.Wait()
-		close(done)
+		if err == nil {
+			err = waitOrEnd(ctx, cmd)
+		}
 		var ended *exec.ExitError
 		if errors.As(err, &ended) {
 			code = ended.ExitCode()
@@ -56,7 +57,8 @@ func Keep(ctx context.Context, s Settings, binary string, args []string) (code i
 			return 0, nil
 		case ctx.Err() != nil:
 			return max(code, 1), nil
-		case first && code == 1: // it said why it cannot start
+		// It said why it cannot start. Later its process may be that of another program that took its place.
+		case first && code == 1 && time.Since(begun) < goodRun:
 			return code, nil
 		case Running(s): // somebody else started another one, which has a keeper too
 			return 0, nil
@@ -74,6 +76,25 @@ func Keep(ctx context.Context, s Settings, binary string, args []string) (code i
 	}
 }
 
+// begin starts a seed. What it says before it has taken its log, as why it cannot start, goes to who started
+// us and, when that is long ago, into the log.
+func begin(s Settings, binary string, args []string, first bool) (*exec.Cmd, error) {
+	cmd := exec.Command(binary, args...)
+	if first {
+		cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+	} else if log, err := os.OpenFile(s.LogPath(), os.O_APPEND|os.O_WRONLY|os.O_CREATE, 0o600); err == nil {
+		defer log.Close()
+		cmd.Stdout, cmd.Stderr = log, log
+	}
+	return cmd, cmd.Start()
+}
+
+// waitOrEnd waits for a seed, and asks it to end when ctx does.
+func waitOrEnd(ctx context.Context, cmd *exec.Cmd) error {
+	defer context.AfterFunc(ctx, func() { cmd.Process.Signal(syscall.SIGTERM) })()
+	return cmd.Wait()
+}
+
 // silence lets go of the streams that we were started with: who waits for their end sees it when
 // the seed has let go of them too.
 func silence() error {
@@ -85,6 +106,27 @@ func silence() error {
 	for fd := range 3 {
 		if err := syscall.Dup3(int(null.Fd()), fd, 0); err != nil {
 			return err
+		}
+	}
+	return nil
+}
+
+// endKeeper ends the keeper of a data directory, and the seed that it keeps, and returns when they have ended.
+func endKeeper(ctx context.Context, s Settings) error {
+	for told := 0; Kept(s); {
+		if pid := s.holder(keeperLock); pid != 0 && pid != told {
+			told = pid
+			if keeper, err := os.FindProcess(pid); err == nil {
+				if s.holder(keeperLock) == pid && Kept(s) { // it is still the same process
+					keeper.Signal(syscall.SIGTERM)
+				}
+				keeper.Release()
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("the keeper of the seed in %s has not ended: %w", s.DataDir, ctx.Err())
+		case <-time.After(50 * time.Millisecond):
 		}
 	}
 	return nil

@@ -1,13 +1,17 @@
 package seed_test
 
 import (
+	"errors"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/hoist-sh/hoist/seed"
 )
 
 // A panic in a goroutine of a component takes the whole seed. Its keeper starts
@@ -35,6 +39,56 @@ func TestASeedThatCrashesIsStartedAgain(t *testing.T) {
 	time.Sleep(time.Second)
 	if out, err := h.run("seed", "status"); err == nil {
 		t.Errorf("it was stopped, and runs: %s", out)
+	}
+}
+
+// The program is away for a moment, as in an upgrade, or does not start: its keeper goes on, and the log says
+// why. Who stops the platform meanwhile has it stopped.
+func TestAKeeperGoesOnUntilItIsStopped(t *testing.T) {
+	h := newHouse(t, "10.240.11.0/24")
+	program := filepath.Join(t.TempDir(), "hoist")
+	put := func(text []byte) {
+		t.Helper()
+		if err := errors.Join(os.WriteFile(program+".new", text, 0o755), os.Rename(program+".new", program)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	good, err := os.ReadFile(hoist)
+	if err != nil {
+		t.Fatal(err)
+	}
+	put(good)
+	cmd := exec.Command(program, "seed", "--daemon")
+	cmd.Env = h.env
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v %s", err, out)
+	}
+	crash := func() {
+		t.Helper()
+		pid := h.status().PID
+		if err := errors.Join(os.Remove(program), syscall.Kill(pid, syscall.SIGKILL)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	logged := func(text string) func() bool {
+		return func() bool { return strings.Contains(h.must("seed", "logs", "-n", "1000"), text) }
+	}
+	crash()
+	eventually(t, "the log says that there is no program", logged("no such file"))
+	put([]byte("#!/bin/sh\necho the stars are wrong >&2\nexit 1\n"))
+	eventually(t, "the log says why it does not start", logged("the stars are wrong"))
+	put(good)
+	eventually(t, "the API answers again", h.answers)
+
+	crash()
+	eventually(t, "it has ended", func() bool { return !seed.Running(seed.Settings{DataDir: h.dir}) })
+	if out := h.must("seed", "stop"); !strings.Contains(out, "has stopped") {
+		t.Error(out)
+	}
+	put(good)
+	time.Sleep(2 * time.Second)
+	if s := (seed.Settings{DataDir: h.dir}); seed.Running(s) || seed.Kept(s) {
+		t.Error("it was stopped, and runs")
 	}
 }
 

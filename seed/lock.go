@@ -9,14 +9,28 @@ import (
 	"time"
 )
 
-// lock makes this process the only seed of a data directory; the lock ends
-// with the process, however that ends.
-func lock(s Settings) (*os.File, error) {
-	f, err := os.OpenFile(s.file("seed.lock"), os.O_CREATE|os.O_RDWR, 0o600)
+// Names of the locks in a data directory.
+const (
+	seedLock   = "seed.lock"
+	keeperLock = "keeper.lock"
+)
+
+// lock makes this process the only seed of a data directory.
+func lock(s Settings) (*os.File, error) { return s.take(seedLock) }
+
+// take takes a lock of the data directory, which ends with the process, however that ends.
+func (s *Settings) take(name string) (*os.File, error) {
+	f, err := os.OpenFile(s.file(name), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, err
 	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+	for range 5 { // who looks whether it is taken has it for a moment
+		if err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err == nil {
+			break
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	if err != nil {
 		defer f.Close()
 		if !errors.Is(err, syscall.EWOULDBLOCK) {
 			return nil, fmt.Errorf("lock %s: %w", f.Name(), err)
@@ -37,9 +51,21 @@ func writeAt(f *os.File, text string) error {
 	return err
 }
 
+// holder is the process that has taken a lock, or had; 0 if it does not say yet.
+func (s *Settings) holder(name string) (pid int) {
+	text, _ := os.ReadFile(s.file(name))
+	fmt.Sscanf(string(text), "process %d,", &pid)
+	return pid
+}
+
 // Running reports whether a seed runs on the data directory.
-func Running(s Settings) bool {
-	f, err := os.Open(s.file("seed.lock"))
+func Running(s Settings) bool { return s.taken(seedLock) }
+
+// Kept reports whether a keeper will start a seed again on the data directory.
+func Kept(s Settings) bool { return s.taken(keeperLock) }
+
+func (s *Settings) taken(name string) bool {
+	f, err := os.Open(s.file(name))
 	if err != nil {
 		return false
 	}

@@ -95,7 +95,7 @@ func checkFresh(dir string) error {
 func (s *Settings) clear() error {
 	entries, err := os.ReadDir(s.DataDir)
 	for _, e := range entries {
-		if e.Name() != "seed.lock" {
+		if e.Name() != seedLock {
 			err = errors.Join(err, os.RemoveAll(s.file(e.Name())))
 		}
 	}

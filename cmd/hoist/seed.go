@@ -245,7 +245,7 @@ func (c *seedCommand) stop(cmd *cobra.Command, _ []string) error {
 	if err != nil {
 		return err
 	}
-	if !seed.Running(settings) {
+	if !seed.Running(settings) && !seed.Kept(settings) {
 		fmt.Fprintf(cmd.OutOrStdout(), "No seed runs in %s.\n", settings.DataDir)
 		return nil
 	}
