@@ -182,13 +182,14 @@ func Purge(s Settings) error {
 		return err
 	}
 	defer held.Close()
-	names := append([]string{"postgres", "nats", "blobs", "seed.json", "settings.json", "seed.sock", "seed.log", "seed.log.1",
+	names := append([]string{"postgres", "nats", "blobs", "seed.sock", "seed.log", "seed.log.1",
 		"ca.pem", "ca-key.pem", "cert.pem", "cert-key.pem", "ssh_host_ed25519_key", "ssh_host_ed25519_key.pub",
 		clockMark, "first-account", "proof", "system", "system.json", "bootstrap.json", restoredName, restoredCert, restoredCertKey}, hoist.Components...)
 	for slot := range workers {
 		names = append(names, filepath.Base(s.workerDir(slot+1)))
 	}
-	for _, name := range append(names, "seed.lock") { // the lock last
+	// What a purge that is cut off must know when it is run again comes last.
+	for _, name := range append(names, "seed.json", "settings.json", keeperLock, seedLock) {
 		if err := os.RemoveAll(s.file(name)); err != nil {
 			return err
 		}
