@@ -182,7 +182,7 @@ func Purge(s Settings) error {
 		return err
 	}
 	defer held.Close()
-	names := append([]string{"postgres", "nats", "blobs", "seed.sock", "seed.log", "seed.log.1",
+	names := append([]string{"postgres", "nats", "blobs", "seed.sock", unitEnvironment, "seed.log", "seed.log.1",
 		"ca.pem", "ca-key.pem", "cert.pem", "cert-key.pem", "ssh_host_ed25519_key", "ssh_host_ed25519_key.pub",
 		clockMark, "first-account", "proof", "system", "system.json", "bootstrap.json", restoredName, restoredCert, restoredCertKey}, hoist.Components...)
 	for slot := range workers {

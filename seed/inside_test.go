@@ -168,15 +168,26 @@ func TestSystemdIsToldOnce(t *testing.T) {
 
 func TestAUnitKeepsArgumentsAndEnvironment(t *testing.T) {
 	s := Defaults()
-	text := s.unitText("/usr/local/bin/hoist", []string{"seed", "--domain", `a "b" 100%`},
-		[]string{"HOIST_HTTP_PORT=80", "HOIST_BUILD_ENV_GOPROXY=a,b", "HOIST_BUILD_TIMEOUT=5m", "PATH=/bin"})
-	for _, want := range []string{`ExecStart="/usr/local/bin/hoist" "seed" "--domain" "a \"b\" 100%%" "--background"`, "KillMode=process", "Type=notify", `Environment="HOIST_HTTP_PORT=80"`, `ExecStopPost="/usr/local/bin/hoist" seed off --data "/var/lib/hoist"`,
-		`Environment="HOIST_BUILD_ENV_GOPROXY=a,b"`, `Environment="HOIST_BUILD_TIMEOUT=5m"`} {
+	s.DataDir = "/srv/100% hoist"
+	text := s.unitText("/usr/local/bin/hoist", []string{"seed", "--domain", `a "b" $c 100%`})
+	for _, want := range []string{`ExecStart="/usr/local/bin/hoist" "seed" "--domain" "a \"b\" $$c 100%%" "--background"`, "KillMode=process", "Type=notify",
+		`ExecStopPost="/usr/local/bin/hoist" seed off --data "/srv/100%% hoist"`, "\nEnvironmentFile=/srv/100%% hoist/seed.env\n"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %s in\n%s", want, text)
 		}
 	}
-	if strings.Contains(text, "PATH") {
-		t.Errorf("what is no setting:\n%s", text)
+	// Everybody on the machine sees a unit's own settings.
+	if strings.Contains(text, "Environment=") {
+		t.Error(text)
+	}
+	environ := environmentText([]string{"HOIST_HTTP_PORT=80", "HOIST_BUILD_ENV_GOPROXY=a,b", "HOIST_BUILD_TIMEOUT=5m", "PATH=/bin", "HOIST_DOMAIN=",
+		"DATABASE_URL=postgres://u:p$1%25\\\"`'#@db/x"})
+	want := `HOIST_HTTP_PORT="80"
+HOIST_BUILD_ENV_GOPROXY="a,b"
+HOIST_BUILD_TIMEOUT="5m"
+DATABASE_URL="postgres://u:p\$1%25\\\"` + "\\`" + `'#@db/x"
+`
+	if environ != want {
+		t.Errorf("%s\nnot\n%s", environ, want)
 	}
 }

@@ -24,7 +24,8 @@ func (s *Settings) unitFile() string { return "/etc/systemd/system/" + s.unit() 
 // startUnit writes and starts a unit, and returns when its seed has started. Only the
 // seed itself is ended with it: the dynos go on. One that cannot start is not tried again.
 func startUnit(ctx context.Context, s Settings, binary string, args []string) error {
-	if err := writeFile(s.unitFile(), []byte(s.unitText(binary, args, os.Environ())), 0o600); err != nil {
+	if err := errors.Join(writeFile(s.file(unitEnvironment), []byte(environmentText(os.Environ())), 0o600),
+		writeFile(s.unitFile(), []byte(s.unitText(binary, args)), 0o600)); err != nil {
 		return err
 	}
 	if err := errors.Join(systemctl(ctx, "daemon-reload"), systemctl(ctx, "enable", s.unit())); err != nil {
@@ -71,9 +72,24 @@ func NotifyStarted() error {
 	return err
 }
 
-// unitText also keeps the settings that came from the environment. A seed that ends by a fault
+// unitEnvironment is the file in the data directory with the settings that came from the environment. What is
+// in a unit is shown to everybody on the machine, and some are secrets.
+const unitEnvironment = "seed.env"
+
+// environmentText is that file (EnvironmentFile= in systemd.exec(5)).
+func environmentText(environ []string) string {
+	var b strings.Builder
+	for _, kv := range environ {
+		if name, value, _ := strings.Cut(kv, "="); value != "" && IsSetting(name) {
+			fmt.Fprintf(&b, "%s=\"%s\"\n", name, strings.NewReplacer(`\`, `\\`, `"`, `\"`, "$", `\$`, "`", "\\`").Replace(value))
+		}
+	}
+	return b.String()
+}
+
+// unitText is the unit. A seed that ends by a fault
 // is started again for ever, as its keeper would; one that is slow to start is not taken for one that has failed.
-func (s *Settings) unitText(binary string, args, environ []string) string {
+func (s *Settings) unitText(binary string, args []string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "[Unit]\nDescription=hoist, the seed of %s\nAfter=network-online.target\nWants=network-online.target\nStartLimitIntervalSec=0\n\n", s.Domain)
 	fmt.Fprintf(&b, "[Service]\nType=notify\nExecStart=%s", quoteUnit(binary))
@@ -81,17 +97,13 @@ func (s *Settings) unitText(binary string, args, environ []string) string {
 		fmt.Fprintf(&b, " %s", quoteUnit(a))
 	}
 	fmt.Fprintf(&b, "\nExecStopPost=%s seed off --data %s", quoteUnit(binary), quoteUnit(s.DataDir))
+	fmt.Fprintf(&b, "\nEnvironmentFile=%s", strings.ReplaceAll(s.file(unitEnvironment), "%", "%%")) // the rest of the line, unquoted
 	b.WriteString("\nKillMode=process\nRestart=on-failure\nRestartSec=1\nTimeoutStartSec=600\nTimeoutStopSec=90\nLimitNOFILE=1048576\nTasksMax=infinity\n")
-	for _, kv := range environ {
-		if name, value, _ := strings.Cut(kv, "="); value != "" && IsSetting(name) {
-			fmt.Fprintf(&b, "Environment=%s\n", quoteUnit(kv))
-		}
-	}
 	b.WriteString("\n[Install]\nWantedBy=multi-user.target\n")
 	return b.String()
 }
 
-// quoteUnit quotes a word (systemd.syntax(7)); "%" and "$" mean something there.
+// quoteUnit quotes a word of a command (systemd.syntax(7), systemd.service(5)); "%" and "$" mean something there.
 func quoteUnit(word string) string {
 	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, "%", "%%", "$", "$$", "\n", `\n`).Replace(word) + `"`
 }
