@@ -93,6 +93,33 @@ func TestTheLogIsBounded(t *testing.T) {
 	}
 }
 
+func TestALogThatCannotBeBegunAgainGoesOn(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "logs")
+	path := filepath.Join(dir, "seed.log")
+	os.Mkdir(dir, 0o700)
+	l, err := OpenLog(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	full := bytes.Repeat([]byte("x"), logLimit)
+	write := func() {
+		t.Helper()
+		if _, err := l.Write(full); err != nil {
+			t.Error(err)
+		}
+	}
+	write()
+	if err := os.Rename(dir, dir+"-away"); err != nil {
+		t.Fatal(err)
+	}
+	write()
+	os.Mkdir(dir, 0o700)
+	write()
+	if st, err := os.Stat(path); err != nil || st.Size() != logLimit {
+		t.Errorf("no new file: %v", err)
+	}
+}
+
 func TestADamagedStateFileIsNotReplaced(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "seed.json")
 	os.WriteFile(path, []byte("{half"), 0o600)

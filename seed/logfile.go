@@ -52,18 +52,22 @@ func (l *LogFile) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.size+int64(len(p)) > logLimit {
-		if err := os.Rename(l.path, l.path+".1"); err != nil {
-			return 0, err
-		}
-		old := l.file
-		if err := l.open(); err != nil {
-			return 0, err
-		}
-		old.Close()
+		l.turn()
 	}
 	n, err := l.file.Write(p)
 	l.size += int64(n)
 	return n, err
+}
+
+// turn begins a new file. If that cannot be, as the process has no file descriptor left, the old one goes on.
+func (l *LogFile) turn() {
+	old := l.file
+	if err := os.Rename(l.path, l.path+".1"); err != nil && !os.IsNotExist(err) {
+		return
+	}
+	if l.open() == nil {
+		old.Close()
+	}
 }
 
 // TakeStandard makes the log the standard output and error of this process,
