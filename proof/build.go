@@ -98,7 +98,7 @@ func (p *Prover) checkSlug(ctx context.Context, w *world, b hoist.Build, want st
 
 // checkImage looks for the fixture in a slug.
 func (p *Prover) checkImage(ctx context.Context, image io.Reader, text string) error {
-	f, err := os.CreateTemp(p.cfg.Dir, "slug")
+	f, err := os.CreateTemp(p.cfg.Dir, slugFiles)
 	if err != nil {
 		return err
 	}

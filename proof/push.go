@@ -60,7 +60,7 @@ func (p *Prover) released(ctx context.Context, w *world, commit string) (hoist.B
 
 // push makes a commit of the fixture with another text and pushes it.
 func (p *Prover) push(ctx context.Context, w *world, url string) (commit, text string, err error) {
-	dir, err := os.MkdirTemp(p.cfg.Dir, "push")
+	dir, err := os.MkdirTemp(p.cfg.Dir, pushDirs)
 	if err != nil {
 		return "", "", err
 	}

@@ -24,3 +24,15 @@ func TestTheKeyMayBeInAnyDirectory(t *testing.T) {
 		t.Errorf("%s %v", said, err)
 	}
 }
+
+func TestWhatAKilledProofLeftIsRemoved(t *testing.T) {
+	dir := t.TempDir()
+	os.MkdirAll(filepath.Join(dir, "push123/.git"), 0o700)
+	for _, name := range []string{"slug123", "id_ed25519"} {
+		os.WriteFile(filepath.Join(dir, name), nil, 0o600)
+	}
+	New(Config{Dir: dir}).tidy()
+	if left, _ := os.ReadDir(dir); len(left) != 1 || left[0].Name() != "id_ed25519" {
+		t.Errorf("left: %v", left)
+	}
+}

@@ -21,6 +21,9 @@ const (
 	appName = hoist.ProofApp
 
 	tokenLife = 2 * time.Hour
+
+	// How the names of what is only there during a proof begin.
+	pushDirs, slugFiles = "push", "slug"
 )
 
 // world is the account and the app with which proofs are done.
@@ -37,6 +40,9 @@ func (p *Prover) world(ctx context.Context) (*world, error) {
 	defer p.mu.Unlock()
 	if p.made != nil && time.Since(p.madeAt) < tokenLife/2 {
 		return p.made, nil
+	}
+	if p.made == nil {
+		p.tidy()
 	}
 	db, w := p.cfg.DB, &world{token: hoist.NewSecret(), key: filepath.Join(p.cfg.Dir, "id_ed25519")}
 	var err error
@@ -63,6 +69,16 @@ func (p *Prover) world(ctx context.Context) (*world, error) {
 	}
 	p.made, p.madeAt = w, time.Now()
 	return w, nil
+}
+
+// tidy removes what proofs of a process that was killed have left.
+func (p *Prover) tidy() {
+	for _, pattern := range []string{pushDirs, slugFiles} {
+		left, _ := filepath.Glob(filepath.Join(p.cfg.Dir, pattern+"*"))
+		for _, path := range left {
+			os.RemoveAll(path)
+		}
+	}
 }
 
 func (p *Prover) addKey(ctx context.Context, w *world) error {

@@ -1,6 +1,7 @@
 package seed
 
 import (
+	"maps"
 	"slices"
 	"time"
 
@@ -34,6 +35,16 @@ func (s *systemState) kept() (list []*desired) {
 		list = append(list, &s.History[i].desired)
 	}
 	return slices.DeleteFunc(list, func(d *desired) bool { return d == nil })
+}
+
+// forget leaves nothing of releases that are not kept.
+func (s *systemState) forget() {
+	known := map[hoist.ID]bool{}
+	for _, d := range s.kept() {
+		known[d.ReleaseID] = true
+	}
+	maps.DeleteFunc(s.Failed, func(id hoist.ID, _ string) bool { return !known[id] })
+	maps.DeleteFunc(s.Same, func(id hoist.ID, _ sameAs) bool { return !known[id] })
 }
 
 // SystemRelease is a release of the platform's own app that the seed knows by itself.

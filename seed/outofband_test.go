@@ -115,6 +115,16 @@ func TestTenReleasesAreRemembered(t *testing.T) {
 	for _, path := range files {
 		os.Chtimes(path, old, old)
 	}
+	y.state.Failed = map[hoist.ID]string{"r1": "it was bad", "r14": "it is bad"}
+	y.state.Same = map[hoist.ID]sameAs{"r2": {"r1", 1}}
+	if y.state.forget(); len(y.state.Failed) != 1 || y.state.Failed["r14"] == "" || len(y.state.Same) != 0 {
+		t.Errorf("%v %v", y.state.Failed, y.state.Same)
+	}
+	os.WriteFile(filepath.Join(y.slugFile(""), ".fetch123"), nil, 0o600)
+	y.removeUnfinished()
+	if left, _ := filepath.Glob(y.slugFile("") + "/.*"); len(left) > 0 {
+		t.Errorf("%v", left)
+	}
 	y.collectSlugs()
 	if files, _ = filepath.Glob(y.slugFile("*")); len(files) != historyLength {
 		t.Errorf("%d slugs are kept", len(files))

@@ -141,7 +141,7 @@ func (y *system) extract(ctx context.Context, slug string) (sum string, err erro
 	if err := y.whole(slug); err != nil {
 		return "", err
 	}
-	f, err := os.CreateTemp(y.seed.cfg.file("system"), ".seed")
+	f, err := os.CreateTemp(y.seed.cfg.file("system"), unfinishedProgram)
 	if err != nil {
 		return "", err
 	}

@@ -3,6 +3,7 @@ package seed
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 
 	"github.com/hoist-sh/hoist"
 )
@@ -20,6 +21,22 @@ func (y *system) whole(sum string) error {
 		return fmt.Errorf("its slug %.12s is damaged (its checksum is %.12s)", sum, got)
 	}
 	return nil
+}
+
+// How the names of files begin that are still being written: a slug, and a program of the seed's.
+const (
+	unfinishedSlug    = ".fetch"
+	unfinishedProgram = ".seed"
+)
+
+// removeUnfinished removes what a seed that was killed was writing.
+func (y *system) removeUnfinished() {
+	for _, pattern := range []string{y.slugFile("") + "/" + unfinishedSlug, y.seed.cfg.file("system") + "/" + unfinishedProgram} {
+		left, _ := filepath.Glob(pattern + "*")
+		for _, path := range left {
+			os.Remove(path)
+		}
+	}
 }
 
 // here reports whether there is a local file of a slug.

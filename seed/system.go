@@ -166,6 +166,7 @@ type system struct {
 func newSystem(s *Seed) (*system, error) {
 	y := &system{seed: s, log: s.log.With("app", hoist.SystemApp), kick: make(chan struct{}, 1),
 		dynos: map[hoist.ID]*systemDyno{}, crashes: map[string]int{}, startAt: map[string]time.Time{}, provenAt: map[string]time.Time{}, noted: map[hoist.ID]string{}, cannot: map[string]string{}}
+	y.removeUnfinished()
 	text, err := os.ReadFile(y.file())
 	switch {
 	case errors.Is(err, fs.ErrNotExist):

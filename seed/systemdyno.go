@@ -160,7 +160,7 @@ func (y *system) get(ctx context.Context, slug hoist.Slug) error {
 		return err
 	}
 	defer r.Close()
-	f, err := os.CreateTemp(filepath.Dir(path), ".fetch")
+	f, err := os.CreateTemp(filepath.Dir(path), unfinishedSlug)
 	if err != nil {
 		return err
 	}

@@ -46,6 +46,7 @@ func (y *system) refresh(ctx context.Context) (there bool) {
 	clear(y.startAt)
 	y.chain.stop()
 	y.state.Next = d
+	y.state.forget()
 	return true
 }
 
