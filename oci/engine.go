@@ -121,9 +121,17 @@ func New(cfg Config) (_ *Engine, err error) {
 		return nil, err
 	}
 	defer func() {
-		if err != nil {
-			e.Close()
+		if err == nil {
+			return
 		}
+		if e.mounted { // nobody else has this name; what is in use stays
+			unix.Unmount(e.mnt, unix.MNT_DETACH)
+			e.mounted = false
+			unix.Rmdir(e.cgroups.dir("cpu", ""))
+			os.Remove(e.mnt)
+			os.Remove(e.nameLock())
+		}
+		e.Close()
 	}()
 	if err := e.open(); err != nil {
 		return nil, err

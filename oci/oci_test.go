@@ -221,3 +221,17 @@ func squash(t testing.TB, tree string, options ...string) string {
 	}
 	return image
 }
+
+func TestAnEngineThatCannotBeMadeLeavesNothing(t *testing.T) {
+	cfg := config(t)
+	cfg.Stack = filepath.Join(t.TempDir(), "there-is-none")
+	if e, err := oci.New(cfg); err == nil {
+		e.Teardown(t.Context())
+		t.Fatal("it was made")
+	}
+	for _, pattern := range []string{"/sys/fs/cgroup/hoist-", "/sys/fs/cgroup/*/hoist-", "/run/hoist-"} {
+		if left, _ := filepath.Glob(pattern + cfg.Name + "*"); len(left) > 0 {
+			t.Errorf("left: %v", left)
+		}
+	}
+}

@@ -67,14 +67,16 @@ func (c *downCommand) run(cmd *cobra.Command, _ []string) error {
 		return err
 	}
 	n := 0
-	for _, environ := range settings.EngineEnviron() {
+	var errs []error
+	for _, environ := range settings.EngineEnviron() { // one that fails does not keep the others from ending
 		stopped, err := stopDynos(cmd.Context(), environ)
 		if err != nil {
-			return fmt.Errorf("dynos: %w", err)
+			errs = append(errs, fmt.Errorf("dynos: %w", err))
 		}
 		n += stopped
 	}
-	if err := errors.Join(oci.ReleaseAddress(settings.Gateway()), oci.ReleaseNetwork(settings.DynoNetwork())); err != nil {
+	errs = append(errs, oci.ReleaseAddress(settings.Gateway()), oci.ReleaseNetwork(settings.DynoNetwork()))
+	if err := errors.Join(errs...); err != nil {
 		return err
 	}
 	if !c.purge {
