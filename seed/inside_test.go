@@ -131,7 +131,8 @@ func TestADamagedStateFileIsNotReplaced(t *testing.T) {
 	}
 }
 
-// A blob that is on its way when the seed stops, or is replaced, arrives.
+// A blob that is on its way when the seed stops, or is replaced, arrives; a connection that a client only holds does
+// not keep the seed.
 func TestWhatIsUnderWayIsServedToItsEnd(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -154,15 +155,24 @@ func TestWhatIsUnderWayIsServedToItsEnd(t *testing.T) {
 			io.WriteString(w, " and half")
 		}), slog.New(slog.DiscardHandler))
 	}()
+	reserve, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reserve.Close()
 	resp, err := http.Get("http://" + l.Addr().String())
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer resp.Body.Close()
+	began := time.Now()
 	if body, err := io.ReadAll(resp.Body); err != nil || string(body) != "half and half" {
 		t.Errorf("%q %v", body, err)
 	}
 	<-served
+	if took := time.Since(began); took > 3*time.Second { // Shutdown alone takes more than 5
+		t.Errorf("the server ended after %s", took)
+	}
 }
 
 // `hoist seed --daemon` goes on when systemd was told so, and not before.

@@ -259,15 +259,33 @@ func (s *Seed) renewCerts(ctx context.Context) {
 // serveGrace is how long a request, mostly a blob's transfer, may go on when the seed stops.
 const serveGrace = 15 * time.Second
 
+// unusedGrace is how long a connection may be there then without a request.
+const unusedGrace = 200 * time.Millisecond
+
 // serve serves HTTP until ctx ends, and returns when what was under way then has ended.
 func serve(ctx context.Context, l net.Listener, h http.Handler, log *slog.Logger) error {
 	srv := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn)}
+	var unused sync.Map // connections on which nothing was asked yet
+	srv.ConnState = func(c net.Conn, state http.ConnState) {
+		if state == http.StateNew {
+			unused.Store(c, nil)
+		} else {
+			unused.Delete(c)
+		}
+	}
 	ended := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
 		defer close(ended)
 		bye, cancel := context.WithTimeout(context.WithoutCancel(ctx), serveGrace)
 		defer cancel()
+		// Shutdown would wait 5 s for them; clients open some in reserve.
+		defer time.AfterFunc(unusedGrace, func() {
+			unused.Range(func(c, _ any) bool {
+				c.(net.Conn).Close()
+				return true
+			})
+		}).Stop()
 		if srv.Shutdown(bye) != nil {
 			srv.Close()
 		}
