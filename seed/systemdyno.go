@@ -49,6 +49,9 @@ const keptIn = "/var/lib/hoist"
 // a push that waits for its build, somebody who reads a log or is attached.
 const drain = time.Hour
 
+// unprovenGrace is how long a dyno that did not prove itself may take to end.
+const unprovenGrace = 20 * time.Second
+
 // open makes the engine, takes over the dynos that run, and watches them.
 func (y *system) open(ctx context.Context) error {
 	cfg := &y.seed.cfg
@@ -458,7 +461,11 @@ func (y *system) append(app hoist.ID, at hoist.Place, dyno, source, text string)
 func (y *system) stop(ctx context.Context, d *systemDyno) {
 	y.log.Info("stopping", "dyno", d.Name(), "release", d.Version)
 	y.say(d.AppID, d.Name(), "heroku", "Stopping process with SIGTERM")
-	d.stopBy, d.State, d.Want = time.Now().Add(drain+time.Minute), hoist.DynoStopping, hoist.WantDown
+	limit := drain + time.Minute
+	if !y.state.Proven[d.ID] { // it was never let in, and has nothing of anybody's under way
+		limit = unprovenGrace
+	}
+	d.stopBy, d.State, d.Want = time.Now().Add(limit), hoist.DynoStopping, hoist.WantDown
 	y.state.Ending[d.ID] = d.stopBy
 	y.write() // before it ends its work, lest another seed takes it for one that serves
 	if err := y.engine.Signal(ctx, d.ID, int(syscall.SIGTERM)); err != nil {
