@@ -1,12 +1,6 @@
 package hoist
 
-import (
-	"crypto/sha256"
-	"encoding/hex"
-	"io"
-	"os"
-	"time"
-)
+import "time"
 
 // Release is an app's slug and config at one moment; it never changes.
 type Release struct {
@@ -62,15 +56,3 @@ type Slug struct {
 
 // SlugLimit is the largest slug, in bytes (Heroku's limit).
 const SlugLimit = 500 << 20
-
-// FileSHA256 is the SHA-256 of a file as Slug.SHA256 has it.
-func FileSHA256(path string) (string, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return "", err
-	}
-	defer f.Close()
-	sum := sha256.New()
-	_, err = io.Copy(sum, f)
-	return hex.EncodeToString(sum.Sum(nil)), err
-}

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/hoist-sh/hoist"
 	"github.com/hoist-sh/hoist/blob"
 )
 
@@ -92,12 +93,7 @@ func createFile(name string, write func(io.Writer) error) (err error) {
 	if err := os.Rename(f.Name(), name); err != nil {
 		return err
 	}
-	dir, err := os.Open(filepath.Dir(name))
-	if err != nil {
-		return err
-	}
-	defer dir.Close()
-	return dir.Sync()
+	return hoist.SyncDir(filepath.Dir(name))
 }
 
 // holds takes a file for ourselves; it must not have become somebody's backup

@@ -134,14 +134,10 @@ func (f *Files) makeDir(dir string) error {
 }
 
 func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil // removed beside us
-	} else if err != nil {
+	if err := hoist.SyncDir(dir); !errors.Is(err, fs.ErrNotExist) { // removed beside us
 		return err
 	}
-	defer d.Close()
-	return d.Sync()
+	return nil
 }
 
 // file is an open blob.

@@ -40,7 +40,7 @@ func (o *configCommand) show(ctx context.Context, _ []string) error {
 		return o.printJSON(vars)
 	case o.shell:
 		for _, name := range names {
-			o.print("%s=%s", name, shellQuote(vars[name]))
+			o.print("%s=%s", name, hoist.ShellQuote(vars[name]))
 		}
 		return nil
 	case len(names) == 0:
@@ -203,15 +203,4 @@ func (t *target) currentVersion(ctx context.Context) string {
 		return ""
 	}
 	return fmt.Sprintf("v%d", newest[0].V.Version)
-}
-
-// shellQuote makes text one word of a POSIX shell.
-func shellQuote(s string) string {
-	plain := func(r rune) bool {
-		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("@%+=:,./_-", r)
-	}
-	if s != "" && strings.IndexFunc(s, func(r rune) bool { return !plain(r) }) < 0 {
-		return s
-	}
-	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }

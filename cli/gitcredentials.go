@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/hoist-sh/hoist"
 	"github.com/spf13/cobra"
 )
 
@@ -75,7 +76,7 @@ func (t *target) trustGit(ctx context.Context, address string) error {
 		return err
 	}
 	door := u.Scheme + "://" + u.Host
-	if _, err := git(ctx, t.Dir, "config", "credential."+door+".helper", "!"+shellQuote(self)+" git:credentials"); err != nil {
+	if _, err := git(ctx, t.Dir, "config", "credential."+door+".helper", "!"+hoist.ShellQuote(self)+" git:credentials"); err != nil {
 		return err
 	}
 	_, p, err := t.platform()

@@ -200,7 +200,7 @@ func TestDynosAndRollbackAgainstTheRealAPI(t *testing.T) {
 	l.exec(`INSERT INTO formation (id, app_id, type, command, quantity, size) SELECT gen_random_uuid(), id, t, 'bin/' || t, 1, 'Basic' FROM apps, unnest('{web,worker}'::text[]) t`)
 	l.exec(`INSERT INTO dynos (id, app_id, kind, type, number, size, command, state) SELECT gen_random_uuid(), id, 'formation', 'web', 1, 'Basic', 'bin/web', 'up' FROM apps`)
 	l.ok("ps", "=== web (Basic): bin/web (1)", "web.1: up ")
-	l.ok("ps --table", "web.1         up for 0s           bin/web")
+	l.ok("ps --table", "web.1         up for ", "s           bin/web")
 	l.ok("ps:scale", "web=1:Basic worker=1:Basic")
 	l.ok("ps:scale web=2 worker+1:standard-2x", "Scaling dynos... done, now running web at 2:Basic, worker at 2:Standard-2X")
 	l.expect(1, "ps:scale wroker=2", "wroker", "Did you mean worker?")

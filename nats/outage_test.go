@@ -108,18 +108,25 @@ func (w *wire) through(t *testing.T, s *natstest.Server, component string) *nats
 	return bus
 }
 
-// forgetSoon makes the server forget after 100 ms which messages it has.
-func forgetSoon(t *testing.T, s *natstest.Server, stream string) {
+// streams are the server's own, seen past our package.
+func streams(t *testing.T, s *natstest.Server) jetstream.JetStream {
 	t.Helper()
 	nc, err := natsgo.Connect(s.URL(nats.ComponentSeed))
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer nc.Close()
+	t.Cleanup(nc.Close)
 	js, err := jetstream.New(nc)
 	if err != nil {
 		t.Fatal(err)
 	}
+	return js
+}
+
+// forgetSoon makes the server forget after 100 ms which messages it has.
+func forgetSoon(t *testing.T, s *natstest.Server, stream string) {
+	t.Helper()
+	js := streams(t, s)
 	info, err := js.Stream(t.Context(), stream)
 	if err != nil {
 		t.Fatal(err)
@@ -232,15 +239,7 @@ func TestATailSeesWhatHasNumbersThatWereGivenBefore(t *testing.T) {
 // loseAll makes a stream empty, and its numbers begin again.
 func loseAll(t *testing.T, s *natstest.Server, stream string) {
 	t.Helper()
-	nc, err := natsgo.Connect(s.URL(nats.ComponentSeed))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer nc.Close()
-	js, err := jetstream.New(nc)
-	if err != nil {
-		t.Fatal(err)
-	}
+	js := streams(t, s)
 	if err := js.DeleteStream(t.Context(), stream); err != nil {
 		t.Fatal(err)
 	}

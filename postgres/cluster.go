@@ -8,6 +8,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"syscall"
+
+	"github.com/hoist-sh/hoist"
 )
 
 // takeDir makes the cluster's directory and sees to it that it is ours alone: we work in it by
@@ -61,10 +63,5 @@ func (s *Server) makeCluster(ctx context.Context, bin string) error {
 	if err := os.Rename(tmp, s.dataDir()); err != nil {
 		return err
 	}
-	dir, err := os.Open(s.Dir)
-	if err != nil {
-		return err
-	}
-	defer dir.Close()
-	return dir.Sync()
+	return hoist.SyncDir(s.Dir)
 }

@@ -12,14 +12,7 @@ import (
 func TestConfigChangedDuringADeployKeepsItsSlug(t *testing.T) {
 	db, _ := postgrestest.New(t)
 	ctx := t.Context()
-	account := hoist.Account{ID: hoist.NewID(), Email: "ann@example.com"}
-	if err := db.CreateAccount(ctx, account); err != nil {
-		t.Fatal(err)
-	}
-	app, err := db.CreateApp(ctx, hoist.App{ID: hoist.NewID(), Name: "app", OwnerID: account.ID, Stack: "s", Region: "r"})
-	if err != nil {
-		t.Fatal(err)
-	}
+	app := appOf(t, db)
 	slug, release := hoist.NewID(), hoist.NewID()
 	deploy, err := db.Pool.Begin(ctx)
 	if err != nil {
@@ -39,7 +32,7 @@ func TestConfigChangedDuringADeployKeepsItsSlug(t *testing.T) {
 	var made *hoist.Release
 	go func() {
 		var err error
-		_, made, err = db.UpdateConfig(ctx, app.ID, account.ID, func(vars hoist.ConfigVars) (string, error) {
+		_, made, err = db.UpdateConfig(ctx, app.ID, app.OwnerID, func(vars hoist.ConfigVars) (string, error) {
 			vars["A"] = "1"
 			return "Set A", nil
 		})

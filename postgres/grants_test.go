@@ -74,14 +74,7 @@ func TestRolesHaveLeastPrivilege(t *testing.T) {
 func TestEachComponentMayDoItsWork(t *testing.T) {
 	db, roles := postgrestest.New(t)
 	ctx := t.Context()
-	account := hoist.Account{ID: hoist.NewID(), Email: "ann@example.com"}
-	if err := db.CreateAccount(ctx, account); err != nil {
-		t.Fatal(err)
-	}
-	app, err := db.CreateApp(ctx, hoist.App{ID: hoist.NewID(), Name: "app", OwnerID: account.ID, Stack: "s", Region: "r"})
-	if err != nil {
-		t.Fatal(err)
-	}
+	app := appOf(t, db)
 	git, compile, runtime := roles.Open("git"), roles.Open("compile"), roles.Open("runtime")
 	router, logs, seed := roles.Open("router"), roles.Open("logs"), roles.Open("seed")
 	may := func(what string, err error) {
@@ -90,16 +83,16 @@ func TestEachComponentMayDoItsWork(t *testing.T) {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
-	build := hoist.Build{ID: hoist.NewID(), AppID: app.ID, AccountID: account.ID}
+	build := hoist.Build{ID: hoist.NewID(), AppID: app.ID, AccountID: app.OwnerID}
 	dyno := hoist.Dyno{ID: hoist.NewID(), AppID: app.ID, ReleaseID: app.CurrentReleaseID, Kind: hoist.KindFormation,
 		Type: "web", Number: 1, Size: "Basic", Want: hoist.WantUp, State: hoist.DynoStarting, Env: map[string]string{}}
 	worker := hoist.Worker{ID: hoist.NewID(), Address: "127.0.0.1:1"}
 
-	_, err = git.AccountByFingerprint(ctx, "x")
+	_, err := git.AccountByFingerprint(ctx, "x")
 	may("git: key", err)
 	_, _, err = git.AccountByTokenHash(ctx, nil)
 	may("git: token", err)
-	_, err = git.AppOf(ctx, account.ID, "app")
+	_, err = git.AppOf(ctx, app.OwnerID, "app")
 	may("git: app", err)
 	_, err = git.PrepareRepo(ctx, app.ID, "refs/heads/main")
 	may("git: repository", err)

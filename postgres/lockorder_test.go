@@ -15,18 +15,11 @@ func TestAppsAreLockedFirst(t *testing.T) {
 	db, _ := postgrestest.New(t)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	account := hoist.Account{ID: hoist.NewID(), Email: "ann@example.com"}
-	if err := db.CreateAccount(ctx, account); err != nil {
-		t.Fatal(err)
-	}
-	app, err := db.CreateApp(ctx, hoist.App{ID: hoist.NewID(), Name: "app", OwnerID: account.ID, Stack: "s", Region: "r"})
-	if err != nil {
-		t.Fatal(err)
-	}
+	app := appOf(t, db)
 	if _, err := db.PrepareRepo(ctx, app.ID, "refs/heads/main"); err != nil {
 		t.Fatal(err)
 	}
-	if err := db.InsertPushedBuild(ctx, hoist.Build{ID: hoist.NewID(), AppID: app.ID, AccountID: account.ID}); err != nil {
+	if err := db.InsertPushedBuild(ctx, hoist.Build{ID: hoist.NewID(), AppID: app.ID, AccountID: app.OwnerID}); err != nil {
 		t.Fatal(err)
 	}
 	build, err := db.ClaimBuildJob(ctx, "me", "", true, time.Minute)

@@ -92,7 +92,7 @@ func (p *Prover) run(ctx context.Context, w *world, dir string, args ...string) 
 		"GIT_CONFIG_VALUE_0=Authorization: Basic " + base64.StdEncoding.EncodeToString([]byte("proof:"+w.token)),
 		"PATH=" + os.Getenv("PATH"), "HOME=" + p.cfg.Dir, "GIT_CONFIG_NOSYSTEM=1", "GIT_TERMINAL_PROMPT=0",
 		"GIT_AUTHOR_NAME=hoist", "GIT_AUTHOR_EMAIL=" + email, "GIT_COMMITTER_NAME=hoist", "GIT_COMMITTER_EMAIL=" + email,
-		"GIT_SSH_COMMAND=ssh -F none -q -i " + quote(w.key) + " -o IdentitiesOnly=yes -o BatchMode=yes -o ConnectTimeout=10" +
+		"GIT_SSH_COMMAND=ssh -F none -q -i " + hoist.ShellQuote(w.key) + " -o IdentitiesOnly=yes -o BatchMode=yes -o ConnectTimeout=10" +
 			" -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null"}
 	out, err := cmd.CombinedOutput()
 	if err != nil {
@@ -100,9 +100,6 @@ func (p *Prover) run(ctx context.Context, w *world, dir string, args ...string) 
 	}
 	return strings.TrimSpace(string(out)), nil
 }
-
-// quote makes a word of a shell's command of any text.
-func quote(text string) string { return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'" }
 
 // told is the reason among what git said: a refusal's lines, or the last.
 func told(out string, err error) string {

@@ -61,7 +61,7 @@ func Restore(ctx context.Context, s Settings, log *slog.Logger, fill func(ctx co
 	if err := syscall.Rename(beside.DataDir, s.DataDir); err != nil { // os.Rename does not replace an empty one
 		return fmt.Errorf("rename %s to %s: %w", beside.DataDir, s.DataDir, err)
 	}
-	return SyncDir(filepath.Dir(s.DataDir))
+	return hoist.SyncDir(filepath.Dir(s.DataDir))
 }
 
 // checkFresh says why a platform cannot be restored in a directory.

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/hoist-sh/hoist"
 	"github.com/hoist-sh/hoist/buildpack"
 )
 
@@ -68,7 +69,7 @@ func (Go) Release(_ context.Context, b *buildpack.Build) (buildpack.Release, err
 			break
 		}
 	}
-	return buildpack.Release{ProcessTypes: map[string]string{"web": "bin/" + quote(web)}}, nil
+	return buildpack.Release{ProcessTypes: map[string]string{"web": "bin/" + hoist.ShellQuote(web)}}, nil
 }
 
 // buildTag is in each program that install made, so that it is known from what the app's

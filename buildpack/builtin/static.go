@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/hoist-sh/hoist"
 	"github.com/hoist-sh/hoist/buildpack"
 	"github.com/hoist-sh/hoist/buildpack/static"
 )
@@ -53,7 +54,7 @@ func (Static) Release(_ context.Context, b *buildpack.Build) (buildpack.Release,
 		return buildpack.Release{}, err
 	}
 	root, err := siteRoot(b, config)
-	return buildpack.Release{ProcessTypes: map[string]string{"web": "hoist-static " + quote(root)}}, err
+	return buildpack.Release{ProcessTypes: map[string]string{"web": "hoist-static " + hoist.ShellQuote(root)}}, err
 }
 
 // siteRoot is the directory that is served: what static.json says, or else Heroku's default if

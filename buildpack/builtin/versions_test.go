@@ -71,14 +71,6 @@ func FuzzNodeRange(f *testing.F) {
 	f.Fuzz(func(t *testing.T, s string) { nodeRange(s) })
 }
 
-func TestQuote(t *testing.T) {
-	for s, want := range map[string]string{"public": "public", ".": ".", "": "''", "a b": "'a b'", "it's": `'it'\''s'`, "$(x)": "'$(x)'"} {
-		if got := quote(s); got != want {
-			t.Errorf("%q: %s", s, got)
-		}
-	}
-}
-
 func TestNamesOfHerokusBuildpacksMeanTheBuiltInOnes(t *testing.T) {
 	for _, name := range []string{"heroku/go", "urn:buildpack:heroku/go", "hoist/go"} {
 		if p, ok := Find(name); !ok || p != (Go{}) {

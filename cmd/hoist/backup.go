@@ -142,7 +142,7 @@ func (c *backupCommand) makeKey(errs io.Writer) error {
 		return fmt.Errorf("--new-key: %w", err)
 	}
 	_, err = f.Write(text)
-	if err := errors.Join(err, f.Sync(), f.Close(), seed.SyncDir(filepath.Dir(c.file))); err != nil {
+	if err := errors.Join(err, f.Sync(), f.Close(), hoist.SyncDir(filepath.Dir(c.file))); err != nil {
 		return err
 	}
 	fmt.Fprintf(errs, "Made the key %s. Keep a copy away from this machine: nobody can open the backup without it.\n", c.file)

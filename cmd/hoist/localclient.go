@@ -14,6 +14,9 @@ import (
 // client speaks to the platform of this machine by its public names, whatever the name
 // servers say yet, and to everybody else (an S3 that has the blobs) as usual.
 func (c *upCommand) client() *http.Client {
+	if c.http != nil {
+		return c.http
+	}
 	roots, err := x509.SystemCertPool()
 	if err != nil {
 		roots = x509.NewCertPool()
@@ -23,6 +26,7 @@ func (c *upCommand) client() *http.Client {
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.TLSClientConfig = &tls.Config{RootCAs: roots}
+	transport.DisableKeepAlives = true // the router is replaced meanwhile
 	dial := transport.DialContext
 	transport.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
 		host, port, err := net.SplitHostPort(address)
@@ -31,5 +35,6 @@ func (c *upCommand) client() *http.Client {
 		}
 		return dial(ctx, network, address)
 	}
-	return &http.Client{Transport: transport}
+	c.http = &http.Client{Transport: transport}
+	return c.http
 }

@@ -359,6 +359,7 @@ func (c *seedCommand) exec(_ *cobra.Command, args []string) error {
 	if err != nil {
 		return err
 	}
-	// The first of two variables of one name is the one that counts.
-	return syscall.Exec(program, args[1:], append(environ, os.Environ()...))
+	// Once each: of two variables of one name some programs take the first, others the last.
+	once := (&exec.Cmd{Env: append(os.Environ(), environ...)}).Environ()
+	return syscall.Exec(program, args[1:], once)
 }

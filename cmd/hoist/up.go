@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -36,6 +37,7 @@ type upCommand struct {
 	public  hoist.Public
 	local   string // where the machine itself reaches its public ports
 	dataDir string
+	http    *http.Client
 }
 
 func (c *upCommand) command() *cobra.Command {
@@ -94,30 +96,37 @@ func (c *upCommand) hoist(args ...string) (string, error) { return c.exec(c.self
 
 // exec runs a program as the person.
 func (c *upCommand) exec(name string, args ...string) (string, error) {
-	cmd := exec.CommandContext(c.ctx, name, args...)
-	c.person.runs(cmd)
-	return output(cmd)
+	return output(c.personCommand(name, args...))
 }
 
-// asRoot runs this program as root, with our settings.
-func (c *upCommand) asRoot(args ...string) (string, error) { return c.asRootReading("", args...) }
+// personCommand is a program that runs as the person.
+func (c *upCommand) personCommand(name string, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(c.ctx, name, args...)
+	c.person.runs(cmd)
+	return cmd
+}
 
-// asRootReading is asRoot with something to read.
-func (c *upCommand) asRootReading(in string, args ...string) (string, error) {
-	cmd := exec.CommandContext(c.ctx, c.self, args...)
-	if os.Geteuid() != 0 {
-		var keep []string
-		for _, kv := range os.Environ() {
-			if name, _, _ := strings.Cut(kv, "="); seed.IsSetting(name) {
-				keep = append(keep, name)
-			}
+// asRoot runs this program as root.
+func (c *upCommand) asRoot(args ...string) (string, error) { return output(c.rootCommand(args...)) }
+
+// rootCommand is this program as root, with our settings.
+func (c *upCommand) rootCommand(args ...string) *exec.Cmd {
+	if os.Geteuid() == 0 {
+		return exec.CommandContext(c.ctx, c.self, args...)
+	}
+	var keep []string
+	for _, kv := range os.Environ() {
+		if name, _, _ := strings.Cut(kv, "="); seed.IsSetting(name) {
+			keep = append(keep, name)
 		}
-		cmd = exec.CommandContext(c.ctx, "sudo", append([]string{"--preserve-env=" + strings.Join(keep, ","), c.self}, args...)...)
 	}
-	if in != "" {
-		cmd.Stdin = strings.NewReader(in + "\n")
-	}
-	return output(cmd)
+	return exec.CommandContext(c.ctx, "sudo", append([]string{"--preserve-env=" + strings.Join(keep, ","), c.self}, args...)...)
+}
+
+// reading gives a program a line to read.
+func reading(line string, cmd *exec.Cmd) *exec.Cmd {
+	cmd.Stdin = strings.NewReader(line + "\n")
+	return cmd
 }
 
 // output runs a program. Its error is what it says.
@@ -139,9 +148,8 @@ func output(cmd *exec.Cmd) (string, error) {
 
 // show runs a command whose output a person wants to see as it comes.
 func (c *upCommand) show(dir, name string, args ...string) error {
-	cmd := exec.CommandContext(c.ctx, name, args...)
+	cmd := c.personCommand(name, args...)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, c.out, c.out
-	c.person.runs(cmd)
 	cmd.Cancel, cmd.WaitDelay = func() error { return cmd.Process.Signal(os.Interrupt) }, 5*time.Second // git ends its ssh then
 	return cmd.Run()
 }
@@ -237,7 +245,8 @@ func (c *upCommand) account() (string, error) {
 	if err := errors.Join(os.WriteFile(file, []byte(password+"\n"), 0o600), c.person.own(file)); err != nil {
 		return "", err
 	}
-	token, err := c.asRootReading(password, append(c.seedArgs("exec"), "api", c.self, "admin", "account", email, "--password-stdin", "--token", "hoist up")...)
+	admin := append(c.seedArgs("exec"), "api", c.self, "admin", "account", email, "--password-stdin", "--token", "hoist up")
+	token, err := output(reading(password, c.rootCommand(admin...)))
 	if err != nil {
 		return "", err
 	}
@@ -247,10 +256,7 @@ func (c *upCommand) account() (string, error) {
 	if _, err := os.Stat(ca); err == nil {
 		login = append(login, "--ca", ca)
 	}
-	cmd := exec.CommandContext(c.ctx, c.self, login...)
-	c.person.runs(cmd)
-	cmd.Stdin = strings.NewReader(token + "\n")
-	if _, err := output(cmd); err != nil {
+	if _, err := output(reading(token, c.personCommand(c.self, login...))); err != nil {
 		return "", err
 	}
 	return fmt.Sprintf("logged in as %s, password %s (also in %s)", email, password, file), nil
@@ -360,7 +366,7 @@ func (c *upCommand) create() (string, error) {
 	}
 	if filepath.Dir(key) == c.sshDir() {
 		c.exec("git", "-C", work, "config", "--unset", "core.sshCommand")
-	} else if _, err := c.exec("git", "-C", work, "config", "core.sshCommand", "ssh -o IdentitiesOnly=yes -i '"+key+"'"); err != nil {
+	} else if _, err := c.exec("git", "-C", work, "config", "core.sshCommand", "ssh -o IdentitiesOnly=yes -i "+hoist.ShellQuote(key)); err != nil {
 		return "", err
 	}
 	return said + ", working copy in " + work, nil
@@ -382,7 +388,7 @@ func (c *upCommand) push() (string, error) {
 
 func (c *upCommand) request() (string, error) {
 	url := c.public.URL(c.app)
-	client := c.client()
+	client := *c.client()
 	client.Timeout = 10 * time.Second
 	plain := fmt.Sprintf("http://%s.%s:%d/", c.app, c.public.Domain, c.public.HTTP)
 	var last string
