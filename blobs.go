@@ -39,7 +39,7 @@ const LockBlobs = "blobs"
 // BlobInfo describes a blob.
 type BlobInfo struct {
 	Key     string
-	Size    int64
+	Size    int64 // bytes
 	ModTime time.Time
 }
 

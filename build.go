@@ -27,7 +27,7 @@ type Build struct {
 	ReleaseID         ID
 	ReleaseFailed     bool   // the release was made, but the platform does not run it
 	Error             string // why it failed, for the user
-	Attempts          int
+	Attempts          int    // of compile workers to build it, so far
 	ClaimedBy         string
 	LeaseUntil        *time.Time
 	CreatedAt         time.Time
@@ -77,8 +77,8 @@ func (u RefUpdate) Deletes() bool { return u.New == ZeroObject }
 // Pack is one packfile of a repository in the blob store.
 type Pack struct {
 	Key    string `json:"key"`
-	SHA256 string `json:"sha256"`
-	Size   int64  `json:"size"`
+	SHA256 string `json:"sha256"` // hexadecimal
+	Size   int64  `json:"size"`   // bytes
 }
 
 // Repo is an app's git repository: its refs here, its objects in packs.

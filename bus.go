@@ -13,7 +13,7 @@ type Bus interface {
 	Ring(subject string, data []byte)
 	// Listen calls f for each bell on subject ("bell.route.*" is a pattern),
 	// one call at a time, until ctx ends. It returns at once, and works before
-	// the bus is there and across reconnects.
+	// the bus is there and across reconnects. An error means that the subject is wrong.
 	Listen(ctx context.Context, subject string, f func(subject string, data []byte)) error
 	// Append adds a message to a stream subject (logs.*, builds.*), in order,
 	// without waiting; tails have it once, however long the bus is away. ok is
@@ -25,12 +25,12 @@ type Bus interface {
 	AppendAt(subject string, at Place, data []byte) (ok bool)
 	// Drop counts n messages that were dropped before they could be appended.
 	Drop(subject string, n int)
-	// Flush waits until what was appended is stored.
+	// Flush waits until what was appended is stored; the error says how much is not when ctx ends.
 	Flush(ctx context.Context) error
 	// Tail returns the last messages kept for a stream subject (all if last is
 	// negative), then new ones if follow is set, until ctx ends or, without
 	// follow, all were sent. The channel is closed at the end. It also returns
-	// at once; while the bus is away the channel is silent.
+	// at once; while the bus is away the channel is silent. An error means that there is no such stream.
 	Tail(ctx context.Context, subject string, last int, follow bool) (<-chan Message, error)
 }
 
@@ -68,7 +68,8 @@ const (
 	StreamBuilds = "builds." // + build ID: BuildChunk, JSON; kept a day
 )
 
-// LogKeep is how many lines are kept for each app.
+// LogKeep is how many lines are kept for each app, at most: those of all apps share the stream's 1 GiB, and the
+// oldest go first.
 const LogKeep = 1500
 
 // LogLine is one line of an app's log.

@@ -35,11 +35,11 @@ type Dyno struct {
 	State      DynoState
 	Attach     bool
 	TTY        bool
-	SecretHash []byte // SHA-256 of the attach secret
-	Timeout    time.Duration
+	SecretHash []byte        // SHA-256 of the attach secret
+	Timeout    time.Duration // for its process to run; 0: for ever
 	WorkerID   ID
-	Address    string // "ip:port" of its web server, for the router
-	Restarts   int
+	Address    string     // "ip:port" of its web server, for the router
+	Restarts   int        // crashes one after the other
 	RestartAt  *time.Time // when a crashed dyno is tried again
 	ExitCode   *int
 	Reason     string // code and text: "R10 (Boot timeout)", …
@@ -108,7 +108,7 @@ type Size struct {
 	Name     string
 	Memory   int64 // quota in bytes, see MemoryLimit
 	CPUShare int   // relative weight, 100 = one share
-	Pids     int
+	Pids     int   // processes and threads
 	Disk     int64 // bytes of ephemeral disk
 }
 

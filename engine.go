@@ -10,24 +10,27 @@ import (
 
 // Engine starts and stops containers. What it runs survives the process that
 // uses it: a new Engine on the same directory finds the containers again with
-// List, and Watch works on them. Implementations: package oci.
+// List, and Watch works on them. All but Start, Remove and List return ErrNotFound for a container that
+// was not started, or was removed. Implementations: package oci.
 type Engine interface {
-	// Start runs a container and returns when its process was started.
+	// Start runs a container and returns when its process was started; os.ErrExist if there is
+	// one of that ID. After an error nothing is left, or what Remove removes.
 	Start(ctx context.Context, spec ContainerSpec) error
 	// Attach returns the container's terminal or pipes; only for specs with
-	// Attach, once. Closing the stream hangs the container up (SIGHUP) and,
+	// Attach, once: then it is ErrConflict. Closing the stream hangs the container up (SIGHUP) and,
 	// for pipes, closes its standard input.
 	Attach(id ID) (io.ReadWriteCloser, error)
 	// Watch streams the container's output lines to out (nil when attached),
 	// from where the last watcher stopped, until it ends, and says how. A
-	// cancelled ctx leaves the container alone.
+	// cancelled ctx leaves the container alone; the error is then that of ctx.
 	Watch(ctx context.Context, id ID, out Output) (Exit, error)
-	// Signal sends a signal to every process of the container.
+	// Signal sends a signal to every process of the container; it is no error if that has ended.
 	Signal(ctx context.Context, id ID, sig int) error
 	// Memory returns the bytes that the container's processes use, without
 	// what the kernel caches of files for them.
 	Memory(ctx context.Context, id ID) (int64, error)
-	// Remove kills what is left and frees everything the container had.
+	// Remove kills what is left and frees everything the container had; it is no error if
+	// there is none.
 	Remove(ctx context.Context, id ID) error
 	// List returns the containers there are, running or ended but not removed.
 	List(ctx context.Context) ([]Container, error)
@@ -39,7 +42,7 @@ type Output interface {
 	// stands. After a watcher was killed or cancelled the next one may be given
 	// the last lines again, with the same places.
 	Line(at Place, line []byte)
-	// Flush waits until the lines are where they outlive this process.
+	// Flush waits until the lines are where they outlive this process; the error is that of ctx.
 	Flush(ctx context.Context) error
 	// Lost says that up to n lines were lost with an earlier watcher, which
 	// ended before they were flushed.
@@ -106,11 +109,9 @@ type Container struct {
 
 // Exit says how a container ended.
 type Exit struct {
-	Code      int // 128+n for signal n; -1 if it cannot be known
-	OOM       bool
-	DiskFull  bool
-	PidsFull  bool // it was refused a process or thread, having as many as it may
-	TimedOut  bool
-	StartedAt time.Time
-	EndedAt   time.Time
+	Code     int  // 128+n for signal n; -1 if it cannot be known
+	OOM      bool // it used up its memory (Size.MemoryLimit) and was killed
+	DiskFull bool
+	PidsFull bool // it was refused a process or thread, having as many as it may
+	TimedOut bool // its Deadline was over
 }

@@ -26,7 +26,6 @@ func (e *Error) Is(target error) bool {
 var (
 	ErrNotFound     = &Error{"not_found", "Couldn't find that.", http.StatusNotFound}
 	ErrUnauthorized = &Error{"unauthorized", "Invalid credentials provided.", http.StatusUnauthorized}
-	ErrForbidden    = &Error{"forbidden", "You do not have access to this.", http.StatusForbidden}
 	ErrConflict     = &Error{"conflict", "Somebody else changed this meanwhile; try again.", http.StatusConflict}
 )
 

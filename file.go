@@ -7,7 +7,7 @@ import (
 	"os"
 )
 
-// FileSHA256 is the SHA-256 of a file as Slug.SHA256 has it.
+// FileSHA256 is the SHA-256 of a file as Slug.SHA256 has it. Errors are those of reading it.
 func FileSHA256(path string) (string, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -19,7 +19,7 @@ func FileSHA256(path string) (string, error) {
 	return hex.EncodeToString(sum.Sum(nil)), err
 }
 
-// SyncDir makes what was renamed in a directory outlive a power cut.
+// SyncDir makes what was renamed in a directory outlive a power cut. After an error it may not.
 func SyncDir(path string) error {
 	dir, err := os.Open(path)
 	if err != nil {

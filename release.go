@@ -2,7 +2,8 @@ package hoist
 
 import "time"
 
-// Release is an app's slug and config at one moment; it never changes.
+// Release is an app's slug and config at one moment. Those never change; Status and Reason may, while it
+// is pending, and Current.
 type Release struct {
 	ID          ID
 	AppID       ID

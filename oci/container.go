@@ -137,11 +137,10 @@ func (e *Engine) supervise(c *container) {
 		OOM:      e.cgroups.oomKilled(c.name),
 		PidsFull: e.cgroups.pidsFull(c.name),
 		DiskFull: diskFull(filepath.Join(c.dir, diskFile)),
-		EndedAt:  time.Now(),
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	exit.StartedAt, exit.TimedOut = c.StartedAt, c.TimedOut
+	exit.TimedOut = c.TimedOut
 	if c.EndedBy != 0 && code == 128+int(unix.SIGKILL) {
 		exit.Code = 128 + int(c.EndedBy)
 	}

@@ -6,7 +6,6 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
-	"time"
 
 	"github.com/hoist-sh/hoist"
 )
@@ -15,7 +14,6 @@ import (
 // when the database is away.
 type snapshot struct {
 	Version int          `json:"version"`
-	SavedAt time.Time    `json:"saved_at"`
 	Routes  hoist.Routes `json:"routes"`
 }
 
@@ -61,7 +59,7 @@ func readSnapshot(path string) (hoist.Routes, error) {
 
 // writeSnapshot replaces the file; after a power cut it is the old or the new one.
 func writeSnapshot(path string, routes hoist.Routes) error {
-	data, err := json.Marshal(snapshot{snapshotVersion, time.Now().UTC(), routes})
+	data, err := json.Marshal(snapshot{snapshotVersion, routes})
 	if err != nil {
 		return err
 	}

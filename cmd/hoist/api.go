@@ -26,7 +26,8 @@ func init() {
 			if err != nil {
 				return nil, err
 			}
-			// All API processes have the same DATABASE_URL, and nobody else has it.
+			// All API processes have the same DATABASE_URL. Nobody else has it, unless the database is somebody
+			// else's: then the whole platform has one.
 			key := sha256.Sum256([]byte("hoist api signing key\x00" + g.env("DATABASE_URL")))
 			server := api.New(l, api.Config{
 				DB:     g.database("apps, releases, accounts", waits),
