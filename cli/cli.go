@@ -1,5 +1,5 @@
 // Package cli is the commands people type. It is a client of the Platform API
-// like any other: it knows nothing of the platform's inside.
+// like any other: of the platform's inside it knows only how a line of a log is written (package logs).
 package cli
 
 import (

@@ -65,6 +65,7 @@ func (s *shell) run(line ...string) (code int, out, errs string) {
 	root := &cobra.Command{Use: "hoist", Short: "Run apps"}
 	root.AddCommand(c.Commands()...)
 	api := &cobra.Command{Use: "api", Short: "Serve the API", GroupID: "platform", Args: cobra.NoArgs, Run: func(*cobra.Command, []string) {}}
+	api.PersistentFlags().String("data", "", "`DIR` of all data")
 	api.AddCommand(&cobra.Command{Use: "status [-q]", Short: "Show it", Args: cobra.NoArgs, Run: api.Run})
 	root.AddCommand(api)
 	code = c.Execute(context.Background(), root, line)
@@ -248,7 +249,7 @@ func TestErrorsNameTheNextStep(t *testing.T) {
 	s.golden(2, "", " !    apii is not a hoist command.\n !    Did you mean `hoist api`?\n !    See `hoist help` for all commands.\n", "apii")
 	s.golden(2, "", " !    api statsu is not a hoist command.\n !    Did you mean `hoist api status`?\n", "api", "statsu")
 	s.golden(2, "", " !    Usage: hoist api status [-q]\n", "api", "status", "x")
-	s.golden(0, "Show it.\n\nUsage: hoist api status [-q]\n\n  -h, --help   help for status\n", "", "help", "api", "status")
+	s.golden(0, "Show it.\n\nUsage: hoist api status [-q]\n\n      --data DIR   DIR of all data\n  -h, --help       help for status\n", "", "help", "api", "status")
 	s.golden(2, "", " !    pss is not a hoist command.\n !    Did you mean `hoist ps`?\n !    See `hoist help` for all commands.\n", "help", "pss")
 	s.golden(2, "", " !    config st is not a hoist command.\n !    Did you mean `hoist config:set`?\n", "config", "st", "A=1", "-a", "other")
 	s.golden(2, "", " !    --num is a number, not \"x\".\n !    See `hoist help logs`.\n", "logs", "-n", "x")

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 // configureHelp replaces cobra's help pages: one page for the program, with
@@ -83,8 +84,11 @@ func commandHelp(cmd *cobra.Command) {
 		text = cmd.Short + "."
 	}
 	fmt.Fprintf(out, "%s\n\nUsage: %s\n", text, usageLine(cmd))
-	if flags := cmd.LocalFlags().FlagUsages(); flags != "" {
-		fmt.Fprintf(out, "\n%s", flags)
+	flags := pflag.NewFlagSet(cmd.Name(), pflag.ContinueOnError)
+	flags.AddFlagSet(cmd.LocalFlags())
+	flags.AddFlagSet(cmd.InheritedFlags()) // `hoist seed status --data DIR`
+	if usages := flags.FlagUsages(); usages != "" {
+		fmt.Fprintf(out, "\n%s", usages)
 	}
 	if cmd.Example != "" {
 		fmt.Fprintf(out, "\nExamples\n%s\n", indent(cmd.Example, "  "))

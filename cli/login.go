@@ -25,9 +25,9 @@ func (c *CLI) login() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "login [HOST]", Short: "Log in to a platform", Aliases: []string{"auth:login"},
 		Long: `Log in with email and password, or with a token, and remember it. HOST is the
-platform's domain, or the URL of its API. $HOIST_HOST and $HOIST_API_KEY go
-before what is remembered.`,
-		Example: "$ hoist login paas.example --ca ca.pem\n$ hoist login paas.example --token - <token",
+platform's domain, with its port for HTTPS if that is not 443, or the URL of
+its API. $HOIST_HOST and $HOIST_API_KEY go before what is remembered.`,
+		Example: "$ hoist login paas.example:8443 --ca ca.pem\n$ hoist login paas.example --token - <token",
 		Args:    args(cobra.MaximumNArgs(1)), RunE: l.run,
 	}
 	cmd.Flags().StringVar(&l.host, "host", "", "the same as HOST")

@@ -113,6 +113,7 @@ func (c *CLI) run() *cobra.Command {
 		Use: "run [FLAGS] COMMAND...", Short: "Run a command in a one-off dyno, attached to this terminal",
 		Long: `Run a command in a one-off dyno with the app's code and config, attached to
 this terminal. Its exit code is that of the command. Input can be piped in.
+It ends after 24 hours at most.
 Flags for hoist stand before the command; --app and --remote may also stand
 at its end. A command that ends so itself stands behind --.`,
 		Example: "$ hoist run bash\n$ hoist run bash -a my-app\n$ hoist run -a my-app -- bin/migrate --all -a all\n$ hoist run 'wc -l' < data.csv",
@@ -230,6 +231,8 @@ func (c *CLI) runDetached() *cobra.Command {
 	r := &runDetachedCommand{oneOff: oneOff{target: target{CLI: c}}}
 	cmd := &cobra.Command{
 		Use: "run:detached [FLAGS] COMMAND...", Short: "Run a command in a one-off dyno; its output goes to the log",
+		Long: `Run a command in a one-off dyno with the app's code and config; its output goes
+to the app's log. It ends after 24 hours at most.`,
 		Example: "$ hoist run:detached bin/import", Args: args(cobra.MinimumNArgs(1)),
 	}
 	cmd.RunE = r.on(r.detached)
