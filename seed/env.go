@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -127,6 +128,18 @@ func Saved(dir string) (Settings, error) {
 	err = json.Unmarshal(text, &s)
 	s.DataDir = dir // it may have been moved, or copied, since
 	return s, err
+}
+
+// Differing names the settings, as in the file, that s has other than other.
+func (s *Settings) Differing(other Settings) (names []string) {
+	a, b := reflect.ValueOf(*s), reflect.ValueOf(other)
+	for i := range a.NumField() {
+		name := a.Type().Field(i).Tag.Get("toml")
+		if name != "-" && !reflect.DeepEqual(a.Field(i).Interface(), b.Field(i).Interface()) {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 // givenBefore is what the last seed on a data directory was given by flags and in its environment.

@@ -150,8 +150,15 @@ func TestASeedStartsStopsAndStartsAgain(t *testing.T) {
 	if out, err := h.run("seed"); err == nil || !strings.Contains(out, "runs already in "+h.dir) || !strings.Contains(out, "process") {
 		t.Errorf("a second seed: %v %s", err, out)
 	}
-	if out := h.must("seed", "--daemon"); !strings.Contains(out, "runs already") {
+	here := fmt.Sprintf("runs at http://localhost:%d/ ", h.http)
+	if out := h.must("seed", "--daemon"); !strings.Contains(out, "runs already") || strings.Contains(out, "other settings") || !strings.Contains(out, here) {
 		t.Error(out)
+	}
+	if out := h.must("seed", "--daemon", "--domain", "paas.example"); !strings.Contains(out, "other settings than these (domain, listen)") || !strings.Contains(out, here) {
+		t.Error(out)
+	}
+	if out := h.must("help", "seed", "status"); !strings.Contains(out, "--data ") || strings.Contains(out, "--http-port") {
+		t.Errorf("which seed it is of can be said, and nothing else: %s", out)
 	}
 	h.must("seed", "stop")
 	if out, err := h.run("seed", "status"); err == nil {

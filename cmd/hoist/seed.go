@@ -33,22 +33,26 @@ const readyWithin = 3 * time.Minute
 type seedFlags struct {
 	config  string
 	without []string
-	cmd     *cobra.Command
+	flags   *pflag.FlagSet
 }
 
-// add adds the flags; all says whether the seed is started, and not only found.
+// add adds the flags; all says whether the seed is started, and not only found. The commands below
+// only find it.
 func (f *seedFlags) add(cmd *cobra.Command, all bool) {
-	f.cmd = cmd
-	flags := cmd.PersistentFlags()
-	flags.StringVar(&f.config, "config", "", "settings `FILE` (default "+seed.DefaultConfig+", if it is there)")
+	f.flags = pflag.NewFlagSet(cmd.Name(), pflag.ContinueOnError)
+	f.flags.StringVar(&f.config, "config", "", "settings `FILE` (default "+seed.DefaultConfig+", if it is there)")
 	defaults := seed.Defaults()
 	for _, o := range defaults.Options() {
 		if all || o.Flag == "data" {
-			flags.String(o.Flag, o.Value, o.Usage+" ($"+o.Env+")")
+			f.flags.String(o.Flag, o.Value, o.Usage+" ($"+o.Env+")")
 		}
 	}
 	if all {
-		flags.StringSliceVar(&f.without, "without", nil, "components not to run, separated by commas")
+		f.flags.StringSliceVar(&f.without, "without", nil, "components not to run, separated by commas")
+	}
+	cmd.Flags().AddFlagSet(f.flags)
+	for _, name := range []string{"config", "data"} {
+		cmd.PersistentFlags().AddFlag(f.flags.Lookup(name))
 	}
 }
 
@@ -57,7 +61,7 @@ func (f *seedFlags) wanted() (seed.Settings, error) {
 	given := map[string]string{}
 	defaults := seed.Defaults()
 	for _, o := range defaults.Options() {
-		if flag := f.cmd.PersistentFlags().Lookup(o.Flag); flag != nil && flag.Changed {
+		if flag := f.flags.Lookup(o.Flag); flag != nil && flag.Changed {
 			given[o.Flag] = flag.Value.String()
 		}
 	}
@@ -77,7 +81,7 @@ func (f *seedFlags) saved() (seed.Settings, error) {
 func (f *seedFlags) args(s seed.Settings) ([]string, error) {
 	args := []string{"seed", "--data=" + s.DataDir}
 	var err error
-	f.cmd.PersistentFlags().VisitAll(func(p *pflag.Flag) {
+	f.flags.VisitAll(func(p *pflag.Flag) {
 		value := p.Value.String()
 		if list, ok := p.Value.(pflag.SliceValue); ok {
 			value = strings.Join(list.GetSlice(), ",")
@@ -105,7 +109,8 @@ func (c *seedCommand) command() *cobra.Command {
 		GroupID: "platform",
 		Long: `Run the platform on this machine: Postgres, the bus, the blob store, and the
 components. Settings come from flags, the environment, and a file, in that
-order; hoist.example.toml describes them.`,
+order; hoist.example.toml describes them. They are read when a seed starts: to
+change them, stop the one that runs with ` + "`hoist seed stop`" + `.`,
 		Example: "$ hoist seed --daemon\n$ hoist seed --data /srv/hoist --http-port 80 --without runtime",
 		Args:    cobra.NoArgs,
 		RunE:    c.run,
@@ -120,9 +125,14 @@ order; hoist.example.toml describes them.`,
 	status := &cobra.Command{Use: "status", Short: "Show what runs, and what it waits for", Args: cobra.NoArgs, RunE: c.status}
 	status.Flags().BoolVar(&c.json, "json", false, "as JSON")
 	cmd.AddCommand(status, c.offCommand(),
-		&cobra.Command{Use: "stop", Short: "Stop the platform; dynos go on", Args: cobra.NoArgs, RunE: c.stop},
+		&cobra.Command{Use: "stop", Short: "Stop the seed and the ground; dynos go on, also the platform's own", Args: cobra.NoArgs, RunE: c.stop,
+			Long: `Stop the seed and with it the ground: Postgres, the bus and the blob store. Dynos
+go on, also those of the platform's own app; ` + "`hoist down`" + ` stops all. Where there is
+systemd, the seed starts again with the machine.`},
 		&cobra.Command{Use: "env COMPONENT", Short: "Print the environment of a component, to run it alone",
-			Example: "$ env $(hoist seed env compile) hoist compile", Args: cobra.ExactArgs(1), RunE: c.env},
+			Long: `Print the environment of a component, NAME=value in each line, with its secrets.
+` + "`hoist seed exec`" + ` runs a command in it.`,
+			Example: "$ sudo hoist seed env compile", Args: cobra.ExactArgs(1), RunE: c.env},
 		c.execCommand(), c.systemCommand())
 	cmd.AddCommand((&outOfBand{c}).commands()...)
 	return cmd
@@ -218,11 +228,18 @@ func (c *seedCommand) start(cmd *cobra.Command, settings seed.Settings) error {
 	ctx, cancel := context.WithTimeout(cmd.Context(), readyWithin)
 	defer cancel()
 	begun := time.Now()
-	err = seed.Daemon(ctx, settings, binary, args, func(what string) { fmt.Fprintln(cmd.ErrOrStderr(), "      ", what) })
+	say := func(what string) { fmt.Fprintln(cmd.ErrOrStderr(), "      ", what) }
+	if err := seed.Daemon(ctx, settings, binary, args, say); err != nil {
+		return err
+	}
+	running, err := seed.Saved(settings.DataDir) // there may have been one, started with others
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(cmd.OutOrStdout(), "The platform runs at %s (ready in %s).\n", settings.Public().API(), time.Since(begun).Round(100*time.Millisecond))
+	if other := settings.Differing(running); len(other) > 0 {
+		say("it goes on with other settings than these (" + strings.Join(other, ", ") + "): `hoist seed stop` ends it, then this starts one with them")
+	}
+	fmt.Fprintf(cmd.OutOrStdout(), "The platform runs at %s (ready in %s).\n", running.Public().API(), time.Since(begun).Round(100*time.Millisecond))
 	return nil
 }
 
@@ -341,7 +358,7 @@ func (c *seedCommand) env(cmd *cobra.Command, args []string) error {
 // the list of processes.
 func (c *seedCommand) execCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "exec COMPONENT COMMAND [ARG…]", Short: "Run a command in the environment of a component",
-		Example: "$ hoist seed exec api hoist admin account ann@example.com", Args: cobra.MinimumNArgs(2), RunE: c.exec}
+		Example: "$ sudo hoist seed exec api hoist admin account ann@example.com\n$ sudo hoist seed exec compile hoist compile", Args: cobra.MinimumNArgs(2), RunE: c.exec}
 	cmd.Flags().SetInterspersed(false)
 	return cmd
 }
