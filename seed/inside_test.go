@@ -222,6 +222,7 @@ func TestAUnitKeepsArgumentsAndEnvironment(t *testing.T) {
 	want := `HOIST_HTTP_PORT="80"
 HOIST_BUILD_ENV_GOPROXY="a,b"
 HOIST_BUILD_TIMEOUT="5m"
+HOIST_DOMAIN=""
 DATABASE_URL="postgres://u:p\$1%25\\\"` + "\\`" + `'#@db/x"
 `
 	if environ != want {

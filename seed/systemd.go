@@ -80,7 +80,7 @@ const unitEnvironment = "seed.env"
 func environmentText(environ []string) string {
 	var b strings.Builder
 	for _, kv := range environ {
-		if name, value, _ := strings.Cut(kv, "="); value != "" && IsSetting(name) {
+		if name, value, _ := strings.Cut(kv, "="); IsSetting(name) { // an empty one takes a remembered one back
 			fmt.Fprintf(&b, "%s=\"%s\"\n", name, strings.NewReplacer(`\`, `\\`, `"`, `\"`, "$", `\$`, "`", "\\`").Replace(value))
 		}
 	}
