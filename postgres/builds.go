@@ -116,8 +116,7 @@ func (db *DB) RenewRelease(ctx context.Context, id hoist.ID, token string, lease
 func (db *DB) ReleaseBuild(ctx context.Context, id hoist.ID, token, description string) (hoist.Release, error) {
 	var r hoist.Release
 	err := db.tx(ctx, func(tx pgx.Tx) error {
-		// The app first, then what is the app's. StartBuildDyno goes the other way,
-		// but with builds that are still compiled.
+		// The app first, then what is the app's.
 		var appID hoist.ID
 		if err := tx.QueryRow(ctx, `SELECT app_id FROM builds WHERE id = $1`, id).Scan(&appID); err != nil {
 			return found(err, "build")
