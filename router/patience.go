@@ -16,7 +16,7 @@ type patience struct {
 	timer  *time.Timer
 
 	mu      sync.Mutex
-	writing bool
+	began   time.Time // the write under way; zero between two
 	stalled bool
 }
 
@@ -35,7 +35,7 @@ func (p *patience) begin() {
 	if p == nil {
 		return
 	}
-	p.setWriting(true)
+	p.setBegan(time.Now())
 	if p.timer == nil {
 		p.timer = time.AfterFunc(p.idle, p.giveUp)
 	} else {
@@ -46,22 +46,22 @@ func (p *patience) begin() {
 func (p *patience) end() {
 	if p != nil {
 		p.timer.Stop()
-		p.setWriting(false)
+		p.setBegan(time.Time{})
 	}
 }
 
-func (p *patience) setWriting(yes bool) {
+func (p *patience) setBegan(t time.Time) {
 	p.mu.Lock()
-	p.writing = yes
+	p.began = t
 	p.mu.Unlock()
 }
 
-// giveUp is run when a write takes too long. It may come when that has ended just now, and the handler with it, whose
-// ResponseWriter may not be used any more.
+// giveUp is run when a write takes too long. It may come when that has ended just now: the next one is not to blame, and
+// if the handler has returned its ResponseWriter may not be used any more.
 func (p *patience) giveUp() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.writing {
+	if !p.began.IsZero() && time.Since(p.began) >= p.idle {
 		p.stalled = true
 		p.client.SetWriteDeadline(time.Unix(1, 0))
 	}

@@ -25,6 +25,11 @@ func TestAStreamIsGivenUpOnlyWhileItIsWrittenTo(t *testing.T) {
 		t.Error("the ResponseWriter was used after the last write")
 	}
 	p.begin()
+	p.giveUp() // of the write before, late
+	if w.set != 0 || p.gaveUp() {
+		t.Error("a write that has just begun is given up for the one before it")
+	}
+	p.setBegan(time.Now().Add(-time.Hour))
 	p.giveUp()
 	p.end()
 	if w.set != 1 || !p.gaveUp() {
