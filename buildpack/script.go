@@ -11,6 +11,7 @@ import (
 	"strings"
 	"unicode"
 
+	"github.com/hoist-sh/hoist"
 	"go.yaml.in/yaml/v3"
 )
 
@@ -20,7 +21,10 @@ type Script struct {
 	Dir string
 }
 
-// Detect runs bin/detect BUILD_DIR; a first line of output is the name, as far as it is text.
+// NameLimit is the most that a buildpack may call an app, in bytes.
+const NameLimit = 200
+
+// Detect runs bin/detect BUILD_DIR; a first line of output is the name, as far as it is text and not too long.
 func (s Script) Detect(ctx context.Context, b *Build) (string, error) {
 	path := s.bin("detect")
 	if _, err := os.Stat(path); err != nil {
@@ -44,6 +48,10 @@ func (s Script) Detect(ctx context.Context, b *Build) (string, error) {
 		}
 		return r
 	}, name)
+	if len(name) > NameLimit {
+		name = name[:NameLimit]
+		name = name[:NameLimit-hoist.PartialRune([]byte(name))]
+	}
 	if name == "" {
 		name = "Unknown"
 	}

@@ -9,6 +9,7 @@ import (
 	"unicode"
 
 	"github.com/hoist-sh/hoist"
+	"github.com/hoist-sh/hoist/buildpack"
 	"github.com/hoist-sh/hoist/buildpack/procfile"
 )
 
@@ -43,7 +44,7 @@ func ParseResult(text []byte) (Result, error) {
 // Validate reports what cannot be right in a result.
 func (r Result) Validate() error {
 	switch {
-	case len(r.Buildpack) > 200:
+	case len(r.Buildpack) > buildpack.NameLimit:
 		return errors.New("the result's buildpack name is too long")
 	case strings.ContainsFunc(r.Buildpack, unicode.IsControl):
 		return errors.New("the result's buildpack name is not one line of text")
