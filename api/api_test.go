@@ -160,15 +160,26 @@ func TestAppsAndWhatBelongsToThem(t *testing.T) {
 	})
 
 	e.run("a slug that was uploaded is released, and rolled back", func(t *testing.T, e *env) {
-		app, _ := e.app("slugs")
+		app, appID := e.app("slugs")
 		for i, types := range []string{`{"web":"./server","worker":"./work"}`, `{"web":"./server -v2","clock":"./clock"}`} {
 			slug := e.want(201, "POST", "/apps/slugs/slugs", `{"process_types":`+types+`,"commit":"de63889c20a96347679af2c5160c390727fa6749"}`)
 			release := `{"slug":"` + slug.text("id") + `"}`
 			e.want(422, "POST", "/apps/slugs/releases", release)
 			image := "hsqs image " + fmt.Sprint(i)
 			put(t, slug.text("blob.url"), image)
+			unreleased, err := e.db.Slug(t.Context(), appID, slug.text("id"))
+			if err != nil {
+				t.Fatal(err)
+			}
 			got := e.want(201, "POST", "/apps/slugs/releases", release)
-			put(t, slug.text("blob.url"), "hsqs another") // too late
+			put(t, slug.text("blob.url"), "hsqs another")                         // too late
+			if err := e.server.checkStored(t.Context(), unreleased); err != nil { // of a release that began before
+				t.Error(err)
+			}
+			unreleased.SHA256 = strings.Repeat("0", 64)
+			if err := e.server.checkStored(t.Context(), unreleased); err == nil {
+				t.Error("another checksum is taken")
+			}
 			if kept := fetched(t, e.want(200, "GET", "/apps/slugs/slugs/"+slug.text("id"), "").text("blob.url")); kept != image {
 				t.Errorf("what was released has become %q", kept)
 			}

@@ -147,7 +147,7 @@ func (n neededBlobs) has(key string, young bool) bool {
 	case cachePrefix:
 		return n.apps[owner]
 	case slugPrefix:
-		return n.apps[owner] && (young || n.keys[key])
+		return n.apps[owner] && (young || n.keys[strings.TrimSuffix(key, uploadSuffix)])
 	case buildPrefix:
 		return young || n.builds[owner]
 	}

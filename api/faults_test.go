@@ -108,8 +108,10 @@ func TestNothingGrowsForEver(t *testing.T) {
 	e.exec(`INSERT INTO builds (id, app_id, account_id, stack, source_key, created_at) VALUES (gen_random_uuid(), $1, $2, 's', 'sources/a/needed.tgz', now() - interval '1 day')`, id, e.account.ID)
 	gone, build, slug := hoist.NewID(), hoist.NewID(), hoist.NewID()
 	e.exec(`INSERT INTO slugs (id, app_id, blob_key) VALUES ($1, $2, $3)`, slug, id, "slugs/"+id+"/"+slug+".squashfs")
-	needed := []string{"sources/a/needed.tgz", "repos/" + gone + "/pack", "caches/" + id + ".tar.zst", "slugs/" + id + "/" + slug + ".squashfs"}
-	garbage := []string{"sources/a/old.tgz", "builds/" + build + "/result", "caches/" + gone + ".tar.zst", "slugs/" + gone + "/x", "slugs/" + id + "/x"}
+	released := hoist.NewID()
+	e.exec(`INSERT INTO slugs (id, app_id, blob_key, ready) VALUES ($1, $2, $3, true)`, released, id, "slugs/"+id+"/"+released+".1")
+	needed := []string{"slugs/" + id + "/" + slug + ".squashfs.upload", "slugs/" + id + "/" + released + ".1", "sources/a/needed.tgz", "repos/" + gone + "/pack", "caches/" + id + ".tar.zst", "slugs/" + id + "/" + slug + ".squashfs"}
+	garbage := []string{"slugs/" + id + "/" + released + ".upload", "slugs/" + id + "/" + released + ".2", "sources/a/old.tgz", "builds/" + build + "/result", "caches/" + gone + ".tar.zst", "slugs/" + gone + "/x", "slugs/" + id + "/x"}
 	blobs := e.blobs.Open(blobtest.Everybody)
 	for _, key := range slices.Concat(needed, garbage) {
 		blobs.Put(ctx, key, strings.NewReader("x"), 1, 1)

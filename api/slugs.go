@@ -17,7 +17,7 @@ import (
 type slugDB interface {
 	CreateSlug(ctx context.Context, s hoist.Slug) (hoist.Slug, error)
 	Slug(ctx context.Context, appID, id hoist.ID) (hoist.Slug, error)
-	SlugStored(ctx context.Context, id hoist.ID, size int64, sha256 string) error
+	SlugStored(ctx context.Context, id hoist.ID, key string, size int64, sha256 string) error
 }
 
 // transferTime is how long a presigned URL is good for.
@@ -42,15 +42,16 @@ type blobJSON struct {
 	URL    string `json:"url"`
 }
 
-// uploadKey is where clients put a slug's image. From there it is copied to the
-// slug's own key, to which nobody has a URL to put anything.
-func uploadKey(slug hoist.Slug) string { return slug.Key + ".upload" }
+// uploadSuffix follows the key of a slug that has no image yet: there clients
+// put one. From there it is copied to a key to which nobody has a URL to put
+// anything, and which becomes the slug's.
+const uploadSuffix = ".upload"
 
 // showSlug shows a slug with a URL to get its image by, or to put it.
 func (s *Server) showSlug(c *call, slug hoist.Slug, method string) (any, error) {
 	key := slug.Key
 	if !slug.Ready {
-		key = uploadKey(slug)
+		key += uploadSuffix
 	}
 	url, err := s.Blobs.Presign(c.Context(), method, key, transferTime, hoist.FromPublic)
 	if err != nil {
@@ -135,7 +136,8 @@ func (s *Server) checkStored(ctx context.Context, slug hoist.Slug) error {
 	if slug.Ready {
 		return nil
 	}
-	image, info, err := s.Blobs.Get(ctx, uploadKey(slug))
+	upload := slug.Key + uploadSuffix
+	image, info, err := s.Blobs.Get(ctx, upload)
 	if errors.Is(err, hoist.ErrNotFound) {
 		return hoist.Invalid("Slug %s has no image yet: PUT it to the blob's URL first.", slug.ID)
 	}
@@ -151,17 +153,23 @@ func (s *Server) checkStored(ctx context.Context, slug hoist.Slug) error {
 	if magic, _ := r.Peek(4); string(magic) != "hsqs" {
 		return hoist.Invalid("Slug %s is not a squashfs image (mksquashfs DIR IMAGE -comp zstd).", slug.ID)
 	}
-	if err := s.Blobs.Put(ctx, slug.Key, r, info.Size, hoist.SlugLimit); err != nil {
+	// One for each try: a release of the same slug at the same time may have taken another image.
+	key := slug.Key + "." + hoist.NewID()
+	if err := s.Blobs.Put(ctx, key, r, info.Size, hoist.SlugLimit); err != nil {
 		return err
 	}
 	got := hex.EncodeToString(sum.Sum(nil))
 	if slug.SHA256 != "" && slug.SHA256 != got {
-		s.Blobs.Delete(ctx, slug.Key)
+		s.Blobs.Delete(ctx, key)
 		return hoist.Invalid("Slug %s has the checksum SHA256:%s, not the one it was announced with.", slug.ID, got)
 	}
-	if err := s.DB.SlugStored(ctx, slug.ID, info.Size, got); err != nil {
+	switch err := s.DB.SlugStored(ctx, slug.ID, key, info.Size, got); {
+	case errors.Is(err, hoist.ErrConflict):
+		s.Blobs.Delete(ctx, key)
+		return nil // the other one is the slug's
+	case err != nil:
 		return err
 	}
-	s.Blobs.Delete(ctx, uploadKey(slug)) // else the collector does
+	s.Blobs.Delete(ctx, upload) // else the collector does
 	return nil
 }

@@ -37,10 +37,10 @@ func slugOf(ctx context.Context, q querier, appID, id hoist.ID) (hoist.Slug, err
 	return s, found(err, "slug")
 }
 
-// SlugStored notes that a slug's image is in the blob store, with its size in
-// bytes and its checksum.
-func (db *DB) SlugStored(ctx context.Context, id hoist.ID, size int64, sha256 string) error {
-	_, err := db.Pool.Exec(ctx, `
-		UPDATE slugs SET ready = true, size = $2, sha256 = $3, updated_at = now() WHERE id = $1`, id, size, sha256)
-	return err
+// SlugStored notes under which key a slug's image is in the blob store, with
+// its size in bytes and its checksum; hoist.ErrConflict if the slug has an image.
+func (db *DB) SlugStored(ctx context.Context, id hoist.ID, key string, size int64, sha256 string) error {
+	return changed(db.Pool.Exec(ctx, `
+		UPDATE slugs SET ready = true, blob_key = $2, size = $3, sha256 = $4, updated_at = now()
+		WHERE id = $1 AND NOT ready`, id, key, size, sha256))
 }
