@@ -88,8 +88,15 @@ func (db *DB) UpdateApp(ctx context.Context, id hoist.ID, change hoist.AppChange
 
 // DeleteApp removes an app and all its rows. Its blobs are collected later.
 func (db *DB) DeleteApp(ctx context.Context, id hoist.ID) error {
-	_, err := db.Pool.Exec(ctx, `DELETE FROM apps WHERE id = $1 AND NOT system`, id)
-	return err
+	return db.tx(ctx, func(tx pgx.Tx) error {
+		// Not while it is reconciled: that changes dynos, which go after the app here,
+		// and then needs the app for new ones.
+		if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock(`+reconcileLock+`)`, id); err != nil {
+			return err
+		}
+		_, err := tx.Exec(ctx, `DELETE FROM apps WHERE id = $1 AND NOT system`, id)
+		return err
+	})
 }
 
 // lockApp serialises what changes an app's desired state.

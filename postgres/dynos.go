@@ -53,6 +53,9 @@ func (db *DB) UnsettledApps(ctx context.Context) ([]hoist.ID, error) {
 	return pgx.CollectRows(rows, pgx.RowTo[hoist.ID])
 }
 
+// reconcileLock is the key of the advisory lock of who reconciles app $1.
+const reconcileLock = `hashtextextended($1::text, 0)`
+
 // Reconcile gives plan an app with its formation and its formation's live
 // dynos, and writes the dynos that plan returns: those with a new ID are
 // inserted, of others only Want and Reason are written. A dyno on no worker
@@ -64,7 +67,7 @@ func (db *DB) Reconcile(ctx context.Context, appID hoist.ID, plan func(hoist.App
 		app := hoist.App{ID: appID}
 		var mine bool
 		var now time.Time
-		err := tx.QueryRow(ctx, `SELECT pg_try_advisory_xact_lock(hashtextextended($1::text, 0)), now()`, appID).Scan(&mine, &now)
+		err := tx.QueryRow(ctx, `SELECT pg_try_advisory_xact_lock(`+reconcileLock+`), now()`, appID).Scan(&mine, &now)
 		if err != nil || !mine {
 			return err
 		}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/hoist-sh/hoist"
+	"github.com/hoist-sh/hoist/postgres"
 	"github.com/hoist-sh/hoist/postgres/postgrestest"
 )
 
@@ -55,12 +56,7 @@ func TestAppsAreLockedFirst(t *testing.T) {
 			}
 			done := make(chan error, 1)
 			go func() { done <- c.do() }()
-			for waits := false; !waits; time.Sleep(10 * time.Millisecond) {
-				err := db.Pool.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database())`).Scan(&waits)
-				if err != nil {
-					t.Fatal(err)
-				}
-			}
+			untilSomebodyWaits(t, db)
 			if _, err := holder.Exec(ctx, `SELECT FROM `+c.table+` FOR UPDATE NOWAIT`); err != nil {
 				t.Error(err)
 			}
@@ -69,5 +65,44 @@ func TestAppsAreLockedFirst(t *testing.T) {
 				t.Error(err)
 			}
 		})
+	}
+}
+
+// untilSomebodyWaits returns when a transaction waits for a lock.
+func untilSomebodyWaits(t *testing.T, db *postgres.DB) {
+	t.Helper()
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
+		var waits bool
+		err := db.Pool.QueryRow(t.Context(), `SELECT EXISTS (SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database())`).Scan(&waits)
+		if err != nil || time.Now().After(deadline) {
+			t.Fatal("nobody waits for a lock: ", err)
+		}
+		if waits {
+			return
+		}
+	}
+}
+
+// An app that is destroyed while its formation is reconciled: its dynos would go after it, and Reconcile, which has
+// changed one, would need it for another.
+func TestAnAppIsNotDestroyedWhileItIsReconciled(t *testing.T) {
+	db, _ := postgrestest.New(t)
+	ctx := t.Context()
+	app := appOf(t, db)
+	dyno := hoist.Dyno{ID: hoist.NewID(), AppID: app.ID, ReleaseID: app.CurrentReleaseID, Kind: hoist.KindFormation, Type: "web", Number: 1, Size: "Basic", Want: hoist.WantUp}
+	destroyed := make(chan error, 1)
+	changed, err := db.Reconcile(ctx, app.ID, func(hoist.App, []hoist.ProcessType, []hoist.Dyno, []hoist.Worker, time.Time) []hoist.Dyno {
+		go func() { destroyed <- db.DeleteApp(ctx, app.ID) }()
+		untilSomebodyWaits(t, db)
+		return []hoist.Dyno{dyno}
+	})
+	if err != nil || len(changed) != 1 {
+		t.Error(changed, err)
+	}
+	if err := <-destroyed; err != nil {
+		t.Error(err)
+	}
+	if apps, err := db.AppIDs(ctx); err != nil || len(apps) != 0 {
+		t.Error(apps, err)
 	}
 }
