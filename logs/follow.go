@@ -12,13 +12,16 @@ import (
 type place struct {
 	cursor
 	filter filter
-	began  bool // something after it was read
+	began  bool   // something after it was read
+	last   uint64 // number of the last message of this tail
 }
 
 // take returns what the reader gets of the next message: the line, if it is new
 // and the filter lets it through, and before it what is missing there.
 func (p *place) take(m hoist.Message) (got []entry) {
-	if p.seen(m) {
+	// A tail's numbers rise, unless the bus gives them again: with earlier times, too, if its clock was set back.
+	again := m.Seq <= p.last
+	if p.last = m.Seq; p.seen(m) && !again {
 		p.began = true
 		return nil
 	}
@@ -78,7 +81,7 @@ func (s *Server) patientHistory(ctx context.Context, app hoist.ID, from place, n
 // the bus goes away it waits and goes on where it was.
 func (s *Server) follow(ctx context.Context, app hoist.ID, from place, b *backlog) {
 	for ctx.Err() == nil {
-		from.began = false
+		from.began, from.last = false, 0
 		messages, err := s.bus.Tail(ctx, hoist.StreamLogs+app, hoist.LogKeep, true)
 		if err != nil {
 			s.busIs(err)

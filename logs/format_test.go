@@ -1,6 +1,7 @@
 package logs
 
 import (
+	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
@@ -98,6 +99,26 @@ func TestCursorKnowsMessagesOfANewStream(t *testing.T) {
 		if c.seen(m.m) != m.seen {
 			t.Error(m.name)
 		}
+	}
+}
+
+// The bus lost its end, and its clock was set back.
+func TestAReaderGetsWhatHasNumbersAndTimesThatWereThereBefore(t *testing.T) {
+	p := place{cursor: cursor{100, stamp}}
+	line, err := json.Marshal(hoist.LogLine{Time: stamp, Source: "app", Dyno: "web.1", Text: "x"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	shown := ""
+	for _, m := range []hoist.Message{{Seq: 99, Time: stamp.Add(-1)}, {Seq: 100, Time: stamp}, // the history
+		{Seq: 96, Time: stamp.Add(-time.Hour)}, {Seq: 97, Time: stamp.Add(-time.Hour)}} {
+		m.Data = line
+		for _, e := range p.take(m) {
+			shown += fmt.Sprint(e.at.seq, " ")
+		}
+	}
+	if shown != "96 97 " {
+		t.Error(shown)
 	}
 }
 

@@ -236,6 +236,31 @@ func TestATailSeesWhatHasNumbersThatWereGivenBefore(t *testing.T) {
 	}
 }
 
+// It may have lost its end while its clock was set back: then what comes has both numbers and
+// times that were there before.
+func TestATailSeesWhatIsNewWhenTheClockWasSetBack(t *testing.T) {
+	s := natstest.New(t)
+	runtime, logs := s.Bus(hoist.ComponentRuntime), s.Bus(hoist.ComponentLogs)
+	appendAll(t, runtime, "logs.a", 0, 10)
+	flush(t, runtime)
+	tail, err := logs.TailFrom(t.Context(), "logs.a", 100, time.Now().Add(time.Hour))
+	if err != nil {
+		t.Fatal(err)
+	}
+	js := streams(t, s)
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		info, err := js.Stream(t.Context(), "LOGS")
+		if err == nil && info.CachedInfo().State.Consumers > 0 {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("no consumer: ", err)
+		}
+	}
+	appendAll(t, runtime, "logs.a", 10, 20)
+	same(t, collect(t, tail, 10), numbers(10, 20))
+}
+
 // loseAll makes a stream empty, and its numbers begin again.
 func loseAll(t *testing.T, s *natstest.Server, stream string) {
 	t.Helper()

@@ -149,6 +149,9 @@ func (t *tail) consumer(ctx context.Context) (jetstream.Consumer, error) {
 	// again: what is new is found by the time. Unless all there is has an earlier one, as the
 	// clock was set back or nothing came.
 	if t.time.IsZero() || stream.LastTime.Before(t.time) {
+		if stream.LastSeq <= t.seq { // what comes now is new, whatever was seen with its number, and later
+			t.seq, t.time = stream.LastSeq, stream.LastTime
+		}
 		config.DeliverPolicy, config.OptStartSeq = jetstream.DeliverByStartSequencePolicy, min(t.seq, stream.LastSeq)+1
 	} else {
 		config.DeliverPolicy, config.OptStartTime = jetstream.DeliverByStartTimePolicy, &t.time
