@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/hoist-sh/hoist"
 )
@@ -63,29 +62,23 @@ type history struct {
 	held   int           // of them by this reader
 	bytes  int
 	lines  []entry
-	out    int       // lines left out
-	since  time.Time // and since when
+	out    int // how many of the first lines are left out: their text is gone
 }
 
 // add adds a line, of which the last n are wanted.
 func (h *history) add(e entry, n int) {
 	h.lines, h.bytes = append(h.lines, e), h.bytes+len(e.text)
 	for len(h.lines) > n {
-		h.drop()
+		h.bytes -= len(h.lines[0].text)
+		h.lines[0] = entry{}
+		h.lines, h.out = h.lines[1:], max(h.out-1, 0)
 	}
 	for h.bytes > historyFree+h.held && !h.hold(h.bytes-historyFree-h.held) {
-		if h.out == 0 {
-			h.since = h.lines[0].when()
-		}
-		h.out += max(h.lines[0].missing, 1)
-		h.drop()
+		oldest := &h.lines[h.out]
+		h.bytes -= len(oldest.text)
+		oldest.text = ""
+		h.out++
 	}
-}
-
-func (h *history) drop() {
-	h.bytes -= len(h.lines[0].text)
-	h.lines[0] = entry{}
-	h.lines = h.lines[1:]
 }
 
 // hold takes more of the memory for all, unless there is too little.
@@ -100,10 +93,15 @@ func (h *history) hold(n int) bool {
 
 // entries is what the reader gets.
 func (h *history) entries() []entry {
-	if h.out == 0 || len(h.lines) == 0 {
+	if h.out == 0 {
 		return h.lines
 	}
-	return append([]entry{leftOut(h.lines[0].when(), h.out, h.since)}, h.lines...)
+	lines := 0
+	for _, e := range h.lines[:h.out] {
+		lines += max(e.missing, 1)
+	}
+	kept := h.lines[h.out:] // never none: one line is less than each may hold
+	return append([]entry{leftOut(kept[0].when(), lines, h.lines[0].when())}, kept...)
 }
 
 // free gives the memory back.

@@ -1,6 +1,7 @@
 package logs
 
 import (
+	"fmt"
 	"io"
 	"strings"
 	"sync/atomic"
@@ -65,7 +66,7 @@ func TestHistoriesTakeNoMoreThanThereIs(t *testing.T) {
 	read := func() *history {
 		h := &history{memory: &memory}
 		for i := range 200 {
-			h.add(entry{at: cursor{uint64(i), stamp}, text: strings.Repeat("x", hoist.LogLineLimit)}, 150)
+			h.add(entry{at: cursor{uint64(i), stamp.Add(time.Duration(i) * time.Second)}, text: strings.Repeat("x", hoist.LogLineLimit)}, 150)
 		}
 		return h
 	}
@@ -75,7 +76,8 @@ func TestHistoriesTakeNoMoreThanThereIs(t *testing.T) {
 	}
 	second := read()
 	got := second.entries()
-	if n := historyFree / hoist.LogLineLimit; len(got) != n+1 || got[n].at.seq != 199 || !strings.Contains(got[0].text, "lines since 2011") {
+	if n := historyFree / hoist.LogLineLimit; len(got) != n+1 || got[n].at.seq != 199 ||
+		!strings.Contains(got[0].text, fmt.Sprintf(": %d lines since %s are", 150-n, stamp.Add(50*time.Second).Format(timeFormat))) {
 		t.Errorf("%d lines, not %d; the first: %.200s", len(got), n+1, got[0].text)
 	}
 	first.free()
