@@ -32,6 +32,7 @@ type Config struct {
 	Host     string         // names the machine; empty: this worker has its memory alone
 	BlobGate netip.AddrPort // where build dynos reach the blob store; optional
 	Slugs    int64          // bytes of slugs kept; default 4 GiB
+	HTTPS    int            // the platform's port for it; 0 if there is none
 
 	BootTimeout   time.Duration // until a web dyno listens; default 60 s (R10)
 	Drain         time.Duration // from out of the routes to SIGTERM; default 4 s: the bell may be lost

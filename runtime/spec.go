@@ -56,7 +56,7 @@ func (s *supervisor) spec(ctx context.Context) (hoist.ContainerSpec, error) {
 	if err != nil {
 		return spec, err
 	}
-	spec.Env = environment(d, config, slug)
+	spec.Env = environment(d, config, slug, s.r.cfg.HTTPS)
 	if serves(d) {
 		spec.Port = webPort
 	}
@@ -65,8 +65,9 @@ func (s *supervisor) spec(ctx context.Context) (hoist.ContainerSpec, error) {
 
 // environment is what a dyno of an app sees. The names are Heroku's dyno
 // metadata under our own prefix
-// (https://devcenter.heroku.com/articles/dyno-metadata).
-func environment(d hoist.Dyno, config hoist.ConfigVars, slug hoist.Slug) map[string]string {
+// (https://devcenter.heroku.com/articles/dyno-metadata). What serves requests
+// is told of a port for https that is not the usual one.
+func environment(d hoist.Dyno, config hoist.ConfigVars, slug hoist.Slug, https int) map[string]string {
 	env := map[string]string{}
 	maps.Copy(env, config)
 	env["DYNO"] = d.Name()
@@ -75,6 +76,9 @@ func environment(d hoist.Dyno, config hoist.ConfigVars, slug hoist.Slug) map[str
 	env["HOIST_SLUG_COMMIT"] = slug.Commit
 	if serves(d) {
 		env["PORT"] = strconv.Itoa(webPort)
+		if https != 0 && https != 443 {
+			env["HOIST_HTTPS_PORT"] = strconv.Itoa(https)
+		}
 	}
 	maps.Copy(env, d.Env)
 	return env

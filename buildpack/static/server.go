@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"mime"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -20,6 +21,8 @@ import (
 // Server serves the files of a directory. Names that start with a dot are not
 // served, nor is anything outside of the directory.
 type Server struct {
+	HTTPSPort string // where https is for https_only; default 443
+
 	config Config
 	root   *os.Root
 
@@ -51,7 +54,7 @@ func (s *Server) Close() error { return s.root.Close() }
 // ServeHTTP implements http.Handler.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if s.config.HTTPSOnly && r.Header.Get("X-Forwarded-Proto") == "http" {
-		redirectToHTTPS(w, r)
+		s.redirectToHTTPS(w, r)
 		return
 	}
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
@@ -97,9 +100,12 @@ func redirect(w http.ResponseWriter, r *http.Request, name string) {
 }
 
 // redirectToHTTPS goes to the same URL by https, at its own port.
-func redirectToHTTPS(w http.ResponseWriter, r *http.Request) {
+func (s *Server) redirectToHTTPS(w http.ResponseWriter, r *http.Request) {
 	u := *r.URL
 	u.Scheme, u.Host, u.User, u.Opaque = "https", (&url.URL{Host: r.Host}).Hostname(), nil, ""
+	if s.HTTPSPort != "" {
+		u.Host = net.JoinHostPort(u.Host, s.HTTPSPort)
+	}
 	w.Header().Set("Location", u.String())
 	w.WriteHeader(http.StatusMovedPermanently)
 }

@@ -152,6 +152,10 @@ func TestHTTPSOnly(t *testing.T) {
 	if resp := get(s, "/", "X-Forwarded-Proto", "https"); resp.StatusCode != 200 {
 		t.Error(resp.Status)
 	}
+	s.HTTPSPort = "8443"
+	if resp := get(s, "/docs/?a=b", "X-Forwarded-Proto", "http"); resp.Header.Get("Location") != "https://example.com:8443/docs/?a=b" {
+		t.Errorf("%s %v", resp.Status, resp.Header)
+	}
 }
 
 func TestConfigsThatCannotBeKept(t *testing.T) {

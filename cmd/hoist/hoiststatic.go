@@ -46,6 +46,7 @@ func serveStatic(ctx context.Context, args []string) error {
 		return err
 	}
 	defer site.Close()
+	site.HTTPSPort = os.Getenv("HOIST_HTTPS_PORT")
 	l, err := net.Listen("tcp", ":"+port)
 	if err != nil {
 		return err

@@ -44,7 +44,7 @@ func buildRuntime(_ context.Context, g *ground) (hoist.Component, error) {
 	if err != nil {
 		return nil, fmt.Errorf("HOIST_NETWORK: %w", err)
 	}
-	cfg := runtime.Config{Dir: dir, Proven: g.Proven, Listen: g.listenAddr(), DrainOnStop: g.env("HOIST_DRAIN_ON_STOP") == "true"}
+	cfg := runtime.Config{Dir: dir, HTTPS: g.Public.HTTPS, Proven: g.Proven, Listen: g.listenAddr(), DrainOnStop: g.env("HOIST_DRAIN_ON_STOP") == "true"}
 	if v := g.env("HOIST_BLOB_GATE"); v != "" {
 		if cfg.BlobGate, err = netip.ParseAddrPort(v); err != nil {
 			return nil, fmt.Errorf("HOIST_BLOB_GATE: %w", err)
