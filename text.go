@@ -1,6 +1,7 @@
 package hoist
 
 import (
+	"sort"
 	"strings"
 	"unicode/utf8"
 )
@@ -28,4 +29,30 @@ func ShellQuote(s string) string {
 		return s
 	}
 	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+}
+
+// Seam is by how many bytes of the end of what was shown of an output Rest finds it.
+const Seam = 4 << 10
+
+// Rest returns what follows in output what was shown of it, and all of it if they have no line in common. Output
+// may lack its start, as the end of it is what is kept; what was shown may have a start that output never had, as
+// a build that is compiled again is shown from the first time on.
+func Rest(shown, output string) string {
+	if more, ok := strings.CutPrefix(output, shown); ok {
+		return more
+	}
+	shown = shown[max(len(shown)-Seam, 0):]
+	lines := []string{shown} // the last ones, fewer and fewer
+	for i := range len(shown) - 1 {
+		if shown[i] == '\n' {
+			lines = append(lines, shown[i+1:])
+		}
+	}
+	// Of lines that output has, it has also the last ones.
+	i := sort.Search(len(lines), func(i int) bool { return strings.Contains(output, lines[i]) })
+	if i == len(lines) || strings.TrimSpace(lines[i]) == "" {
+		return output
+	}
+	_, more, _ := strings.Cut(output, lines[i])
+	return more
 }

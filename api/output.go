@@ -62,7 +62,7 @@ func (s *Server) relay(ctx context.Context, id hoist.ID, write func(text string)
 	if err != nil {
 		stream = nil // a nil channel only waits
 	}
-	written := 0
+	shown := "" // the end of it
 	resync := time.NewTicker(hoist.ResyncInterval)
 	defer resync.Stop()
 	for {
@@ -81,7 +81,8 @@ func (s *Server) relay(ctx context.Context, id hoist.ID, write func(text string)
 			if chunk.Text != "" && !write(chunk.Text) {
 				return
 			}
-			written += len(chunk.Text)
+			shown += chunk.Text
+			shown = shown[max(len(shown)-hoist.Seam, 0):]
 			if chunk.End != "" {
 				return
 			}
@@ -90,9 +91,10 @@ func (s *Server) relay(ctx context.Context, id hoist.ID, write func(text string)
 			if err != nil || !state.Done() {
 				continue
 			}
+			more := hoist.Rest(shown, output)
 			switch {
-			case written < len(output):
-				write(output[written:])
+			case more != "":
+				write(more)
 			case state == hoist.BuildCanceled && reason != "": // by git, which writes no streams
 				write("\n" + banged(reason))
 			}

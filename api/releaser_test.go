@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"io"
@@ -283,7 +284,30 @@ func TestWithoutTheBusReleasesAreMadeAndReadAllTheSame(t *testing.T) {
 	e := start(t)
 	_, id := e.app("busless")
 	defer e.dynos(id, hoist.DynoUp, "")()
+
+	twice := hoist.NewID() // compiled
+	e.exec(`INSERT INTO builds (id, app_id, account_id, state, stack) VALUES ($1, $2, $3, 'building', 's')`, twice, id, e.account.ID)
+	e.say(twice, "-----> Node.js app detected\n !     Lost.\n")
+	e.say(twice, "-----> Go app detected\n")
+	response, err := http.Get(e.server.outputURL(twice))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	read, text := bufio.NewReader(response.Body), ""
+	for range 3 {
+		line, err := read.ReadString('\n')
+		if text += line; err != nil {
+			t.Fatal(err)
+		}
+	}
 	e.nats.Stop()
+	e.exec(`UPDATE builds SET state = 'succeeded', finished_at = now(), output = E'-----> Go app detected\n-----> Launching... done, v1\n' WHERE id = $1`, twice)
+	rest, err := io.ReadAll(read)
+	if text += string(rest); err != nil || text != "-----> Node.js app detected\n !     Lost.\n-----> Go app detected\n-----> Launching... done, v1\n" {
+		t.Errorf("%q, %v", text, err)
+	}
+
 	build := e.built(id, map[string]string{"web": "./server"}, nil, "de63889c20a96347679af2c5160c390727fa6749")
 	b, output := e.ended("busless", build)
 	contains(t, output, "-----> Go app detected\n-----> Launching... done, v2\n")

@@ -163,7 +163,7 @@ func TestRestOfTheOutputComesFromTheRow(t *testing.T) {
 	}{
 		{nil, "all\n", "", "all\n"},
 		{[]string{"a\n"}, "a\nb\n", "", "a\nb\n"},
-		{[]string{"a\n"}, "other\n", "", "a\n"},
+		{[]string{"a\n"}, "other\n", "", "a\nother\n"},
 		{[]string{"a\n"}, "", "Broken.", "a\n\n !     Broken.\n"},
 		{[]string{" !     Broken.\n"}, "", "Broken.", " !     Broken.\n"},
 		{lines, end, "Broken.", long},

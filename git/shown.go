@@ -7,10 +7,6 @@ import (
 	"github.com/hoist-sh/hoist"
 )
 
-// seam is by how many bytes of what was shown the row's output is found to go
-// on from there, if the row has only the end of it.
-const seam = 4 << 10
-
 // shown is what the client has seen of a build's output.
 type shown struct {
 	say   func(text string)
@@ -40,16 +36,10 @@ func (s *shown) write(text string) {
 	}
 }
 
-// rest shows what did not come through the stream: the end of the output, as
-// far as it goes on from what was shown, and the error.
+// rest shows what did not come through the stream: the end of the output and
+// the error.
 func (s *shown) rest(output, errText string) {
-	more, ok := strings.CutPrefix(output, string(s.text))
-	if !ok && len(s.text) > seam {
-		_, more, ok = strings.Cut(output, string(s.text[len(s.text)-seam:]))
-	}
-	if ok {
-		s.write(more)
-	}
+	s.write(hoist.Rest(string(s.text), output))
 	if errText != "" && !strings.Contains(string(s.text), firstLine(errText)) {
 		s.write("\n" + bang(errText))
 	}
