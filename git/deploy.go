@@ -72,12 +72,19 @@ func (p *pushing) deploy(ctx context.Context, push hoist.Push, commit string) er
 }
 
 // cancel ends a build nobody waits for, even if the database is away for a
-// moment.
+// moment, or has yet to commit what inserts it.
 func (p *pushing) cancel(id hoist.ID) {
 	p.background(func(ctx context.Context) {
 		ctx, stop := context.WithTimeout(ctx, 30*time.Second)
 		defer stop()
-		for p.DB.CancelPushedBuild(ctx, id, "The push was interrupted.") != nil {
+		for {
+			_, _, err := p.DB.PushedBuild(ctx, id)
+			if err == nil {
+				err = p.DB.CancelPushedBuild(ctx, id, "The push was interrupted.")
+			}
+			if err == nil {
+				break
+			}
 			select {
 			case <-ctx.Done():
 				return

@@ -108,7 +108,7 @@ func TestAPushSurvivesTheBusGoingAway(t *testing.T) {
 type faulty struct {
 	git.Database
 	prepare func()
-	insert  func(error) error
+	insert  func(do func() error) // the answer to an insert is lost
 }
 
 func (f *faulty) PrepareRepo(ctx context.Context, appID hoist.ID, head string) (hoist.Repo, error) {
@@ -119,11 +119,12 @@ func (f *faulty) PrepareRepo(ctx context.Context, appID hoist.ID, head string) (
 }
 
 func (f *faulty) InsertPushedBuild(ctx context.Context, b hoist.Build) error {
-	err := f.Database.InsertPushedBuild(ctx, b)
-	if f.insert != nil {
-		err = f.insert(err)
+	do := func() error { return f.Database.InsertPushedBuild(context.WithoutCancel(ctx), b) }
+	if f.insert == nil {
+		return do()
 	}
-	return err
+	f.insert(do)
+	return errors.New("connection reset")
 }
 
 func TestAPushToAnAppThatIsDestroyedMeanwhileSaysSo(t *testing.T) {
@@ -143,7 +144,21 @@ func TestABuildWhoseInsertWasNotConfirmedIsCanceled(t *testing.T) {
 	ann := w.person("ann")
 	app, dir := ann.app("shop"), ann.work()
 	ann.commit(dir, "slow build")
-	db.insert = func(error) error { return errors.New("connection reset") }
-	ann.fails("Something is wrong here", dir, "push", s.sshURL("shop"), "main")
-	eventually(t, "the build is canceled", func() bool { return strings.Join(w.states(app), " ") == "canceled" })
+	committed := make(chan error, 1)
+	for i, insert := range []func(do func() error){
+		func(do func() error) { committed <- do() },
+		func(do func() error) { // the commit takes its time
+			time.AfterFunc(1500*time.Millisecond, func() { committed <- do() })
+		},
+	} {
+		db.insert = insert
+		ann.fails("Something is wrong here", dir, "push", s.sshURL("shop"), "main")
+		if err := <-committed; err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "the build is canceled", func() bool {
+			states := w.states(app)
+			return len(states) == i+1 && states[i] == "canceled"
+		})
+	}
 }
