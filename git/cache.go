@@ -15,6 +15,7 @@ import (
 	"path"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -30,6 +31,8 @@ type cache struct {
 	blobs hoist.Blobs
 	limit int64
 	log   *slog.Logger
+
+	checked sync.Map // IDs of apps whose mirror is being read, or was intact a while ago
 }
 
 func newCache(dir string, db Database, blobs hoist.Blobs, limit int64, log *slog.Logger) *cache {
@@ -103,6 +106,24 @@ func sealed(path string) bool {
 	want := make([]byte, sha1.Size)
 	_, err = f.ReadAt(want, size-sha1.Size)
 	return err == nil && bytes.Equal(sum.Sum(nil), want)
+}
+
+// checkEvery is how often an intact mirror is read as a whole: mistakes of
+// clients look like a broken one.
+const checkEvery = 5 * time.Minute
+
+// sound reports whether the app's mirror is intact, or was a while ago.
+func (c *cache) sound(appID hoist.ID, m *mirror) bool {
+	if _, known := c.checked.LoadOrStore(appID, true); known {
+		return true
+	}
+	ok := m.intact()
+	if ok {
+		time.AfterFunc(checkEvery, func() { c.checked.Delete(appID) })
+	} else {
+		c.checked.Delete(appID)
+	}
+	return ok
 }
 
 // drop forgets a broken mirror, unless somebody uses it.

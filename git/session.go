@@ -55,7 +55,7 @@ func (s *session) run(ctx context.Context) error {
 		args = append(args, "--advertise-refs")
 	}
 	err = s.talk(ctx, []string{"uploadpack.allowFilter=true"}, nil, nil, append(args, mirror.dir)...)
-	if errors.Is(err, errGit) && ctx.Err() == nil && !mirror.intact() {
+	if errors.Is(err, errGit) && ctx.Err() == nil && !s.cache.sound(s.app.ID, mirror) {
 		mirror.close()
 		s.cache.drop(s.app.ID)
 	}
