@@ -69,6 +69,8 @@ type Config struct {
 	SourceLimit int64         // bytes of a source that is deployed, unpacked; default 4 GiB
 	CacheLimit  int64         // bytes of mirrors on disk; default 5 GiB
 	Idle        time.Duration // how long an SSH connection may give no sign of life; default 2 min
+	Longest     time.Duration // how long an SSH connection may last; default 6 h
+	Commands    int           // of one account over SSH at once; default 20
 	PushWait    time.Duration // how long a push waits for another one to the same app; default 15 min
 	Drain       time.Duration // how long connections may go on when Run is to end; default 25 s
 }
@@ -77,6 +79,7 @@ type Config struct {
 type Server struct {
 	Config
 	cache *cache
+	under underWay
 	gone  context.Context // ends when what waits for a build must
 	cut   context.CancelFunc
 	work  sync.WaitGroup // what goes on beside the connections
@@ -92,6 +95,8 @@ func New(c Config) *Server {
 	c.SourceLimit = cmp.Or(c.SourceLimit, 4<<30)
 	c.CacheLimit = cmp.Or(c.CacheLimit, 5<<30)
 	c.Idle = cmp.Or(c.Idle, 2*time.Minute)
+	c.Longest = cmp.Or(c.Longest, 6*time.Hour)
+	c.Commands = cmp.Or(c.Commands, 20)
 	c.PushWait = cmp.Or(c.PushWait, 15*time.Minute)
 	c.Drain = cmp.Or(c.Drain, 25*time.Second)
 	c.Proven = hoist.Proven(c.Proven)

@@ -4,6 +4,9 @@ import (
 	"bytes"
 	"context"
 	"io"
+	"sync"
+
+	"github.com/hoist-sh/hoist"
 )
 
 const (
@@ -52,4 +55,31 @@ func (p *pushing) checkEntries(ctx context.Context, commit string) error {
 		return len(list), nil
 	})
 	return runTo(ctx, &limited{count, sourceNames, tooMany}, p.scratch.dir, p.env, nil, "ls-tree", "-r", "-t", "-z", commit)
+}
+
+// underWay counts the commands of each account.
+type underWay struct {
+	mu    sync.Mutex
+	taken map[hoist.ID]int
+}
+
+// take gives an account's command its place until leave is called, if fewer
+// than most have one.
+func (u *underWay) take(account hoist.ID, most int) (leave func(), ok bool) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.taken[account] >= most {
+		return nil, false
+	}
+	if u.taken == nil {
+		u.taken = map[hoist.ID]int{}
+	}
+	u.taken[account]++
+	return func() {
+		u.mu.Lock()
+		defer u.mu.Unlock()
+		if u.taken[account]--; u.taken[account] == 0 {
+			delete(u.taken, account)
+		}
+	}, true
 }

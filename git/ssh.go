@@ -40,6 +40,7 @@ func (s *Server) serveSSH(ctx context.Context, key gossh.Signer, listeners ...ne
 		PublicKeyHandler: s.authenticate,
 		PtyCallback:      func(ssh.Context, ssh.Pty) bool { return false },
 		IdleTimeout:      s.Idle,
+		MaxTimeout:       s.Longest,
 		ServerConfigCallback: func(ssh.Context) *gossh.ServerConfig {
 			return &gossh.ServerConfig{MaxAuthTries: maxAuthTries}
 		},
@@ -160,6 +161,11 @@ func (s *Server) sshCommand(conn ssh.Session, account hoist.Account) error {
 	if err != nil {
 		return err
 	}
+	leave, ok := s.under.take(account.ID, s.Commands)
+	if !ok {
+		return refuse("You have %d git commands under way here, which is the limit. End one, or wait until one ends.", s.Commands)
+	}
+	defer leave()
 	ses := &session{Server: s, account: account, app: app, service: service, out: conn}
 	ses.in = io.LimitReader(conn, s.inputLimit(service))
 	for _, v := range conn.Environ() {

@@ -66,6 +66,62 @@ func TestSilentClientsStayAndDeadOnesGo(t *testing.T) {
 	eventually(t, "the dead client's build is canceled", func() bool { return strings.Join(w.states(app), " ") == "canceled" })
 }
 
+// A client that answers is not gone, whatever it does.
+func TestNoConnectionStaysForEver(t *testing.T) {
+	w := newWorld(t)
+	s := w.server(func(c *git.Config) { c.Longest = 10 * time.Second })
+	ann := w.person("ann")
+	app := ann.app("shop")
+	ses, _, out := ann.session(s, "git-upload-pack 'shop.git'")
+	if _, err := io.ReadFull(out, make([]byte, 4)); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- ses.Wait() }()
+	select {
+	case err := <-ended:
+		if err == nil {
+			t.Error("it ended by itself")
+		}
+	case <-time.After(time.Minute):
+		t.Fatal("it goes on")
+	}
+	mirrors, _ := filepath.Glob(filepath.Join(s.dir, "mirrors", "*", app+".use"))
+	if len(mirrors) != 1 {
+		t.Fatal(mirrors)
+	}
+	eventually(t, "its mirror is not in use", func() bool {
+		f, err := os.Open(mirrors[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		return syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) == nil
+	})
+}
+
+func TestAnAccountHasSoManyCommandsAtOnce(t *testing.T) {
+	w := newWorld(t)
+	s := w.server(func(c *git.Config) { c.Commands = 2 })
+	ann, bob := w.person("ann"), w.person("bob")
+	ann.app("shop")
+	bob.app("other")
+	_, in, out := ann.session(s, "git-upload-pack 'shop.git'")
+	_, _, second := ann.session(s, "git-upload-pack 'shop.git'")
+	for _, out := range []io.Reader{out, second} {
+		if _, err := io.ReadFull(out, make([]byte, 4)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ann.fails("You have 2 git commands under way here", t.TempDir(), "ls-remote", s.sshURL("shop"))
+	bob.git(t.TempDir(), "ls-remote", s.sshURL("other"))
+	io.WriteString(in, "0000")
+	eventually(t, "there is room when one has ended", func() bool {
+		_, err := ann.try(t.TempDir(), "git", "ls-remote", s.sshURL("shop"))
+		return err == nil
+	})
+}
+
 // What git has left in its pipe when it ends is the client's all the same.
 func TestASlowCloneIsWhole(t *testing.T) {
 	w := newWorld(t)
