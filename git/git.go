@@ -65,7 +65,7 @@ type Config struct {
 	Proven <-chan struct{}
 
 	PushLimit   int64         // bytes of a push; default 1 GiB
-	RepoLimit   int64         // bytes of a repository's packs; default 4 GiB
+	RepoLimit   int64         // bytes of what a repository's refs need; its packs may have twice that for a while; default 4 GiB
 	SourceLimit int64         // bytes of a source that is deployed, unpacked; default 4 GiB
 	CacheLimit  int64         // bytes of mirrors on disk; default 5 GiB
 	Idle        time.Duration // how long an SSH connection may give no sign of life; default 2 min

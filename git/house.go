@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -107,11 +106,12 @@ func (c *cache) evict() {
 	}
 }
 
-// compact makes one pack of an app's many, or, if its repository is full, of
-// what it needs. Nobody can push meanwhile: what a push is made against must
-// not change under it.
-func (s *Server) compact(ctx context.Context, appID hoist.ID, full bool) {
-	if repo, err := s.DB.Repo(ctx, appID); err != nil || len(repo.Packs) <= compactAfter && !full {
+// compact makes one pack of an app's, with what its refs need, if they are many
+// or too big. Nobody can push meanwhile: what a push is made against must not
+// change under it.
+func (s *Server) compact(ctx context.Context, appID hoist.ID) {
+	repo, err := s.DB.Repo(ctx, appID)
+	if n := len(repo.Packs); err != nil || n <= compactAfter && (n < 2 || packed(repo) <= s.RepoLimit) {
 		return
 	}
 	unlock, ok, err := s.DB.TryLock(ctx, pushLock(appID))
@@ -119,35 +119,29 @@ func (s *Server) compact(ctx context.Context, appID hoist.ID, full bool) {
 		return // after the next push, then
 	}
 	defer unlock()
-	if err := s.repack(ctx, appID, full); err != nil && ctx.Err() == nil {
+	if err := s.repack(ctx, appID); err != nil && ctx.Err() == nil {
 		s.Log.Warn("could not compact a repository", "app", appID, "err", err)
 	}
 }
 
-func (s *Server) repack(ctx context.Context, appID hoist.ID, full bool) error {
+func (s *Server) repack(ctx context.Context, appID hoist.ID) error {
 	m, err := s.cache.open(ctx, appID)
 	if err != nil {
 		return err
 	}
 	defer m.close()
 	revs := strings.Join(slices.Sorted(maps.Values(m.repo.Refs)), "\n") + "\n"
-	has := packed(m.repo)
-	if full {
-		// The old packs stay for a while: what frees little is not worth that.
-		out, err := run(ctx, m.dir, nil, strings.NewReader(revs), "rev-list", "--objects", "--disk-usage", "--stdin")
-		if err != nil {
-			return err
-		}
-		if needed, err := strconv.ParseInt(strings.TrimSpace(string(out)), 10, 64); err != nil || needed > has/4*3 {
-			return err
-		}
-	}
-	pack, err := s.pack(ctx, appID, m.dir, nil, revs, max(has, s.RepoLimit), errors.New("it would not become smaller"))
+	f, err := packObjects(ctx, m.dir, nil, revs, max(packed(m.repo), s.RepoLimit), errors.New("it would not become smaller"))
 	if err != nil {
 		return err
 	}
-	if pack == nil {
+	if f == nil {
 		return errors.New("its refs have no objects")
+	}
+	defer f.Close()
+	pack, err := s.keepPack(ctx, appID, f)
+	if err != nil {
+		return err
 	}
 	return s.DB.ReplacePacks(ctx, appID, m.repo.Generation, *pack)
 }

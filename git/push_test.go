@@ -261,31 +261,37 @@ func TestOversizedPushIsRefusedWithAReason(t *testing.T) {
 	}
 }
 
-func TestAFullRepositoryTakesNoPushUntilSomethingGoes(t *testing.T) {
+func TestAFullRepositoryTakesWhatItsBranchesAndTagsHaveRoomFor(t *testing.T) {
 	w := newWorld(t)
 	s := w.server(func(c *git.Config) { c.RepoLimit = 3 << 20 })
 	ann := w.person("ann")
-	ann.app("shop")
+	app := ann.app("shop")
 	dir, url := ann.work(), s.sshURL("shop")
 	ann.git(dir, "push", url, "main")
-	noise := func() {
-		data := make([]byte, 2<<20)
+	noise := func(mib int) {
+		ann.git(dir, "reset", "-q", "--hard", "main")
+		data := make([]byte, mib<<20)
 		rand.Read(data)
 		os.WriteFile(filepath.Join(dir, "noise"), data, 0o644)
 		ann.commit(dir, "ok noise")
 	}
-	noise()
-	ann.git(dir, "push", url, "main:topic")
-	ann.git(dir, "reset", "-q", "--hard", "HEAD^")
-	noise()
-	ann.fails("The repository of shop has 2 MiB, may have 3,", dir, "push", url, "main:other")
-	ann.git(dir, "push", url, "HEAD^:refs/heads/old") // needs nothing
+	ann.git(dir, "checkout", "-q", "-b", "work")
+	noise(2)
+	ann.git(dir, "push", url, "work:topic")
+	noise(2)
+	ann.fails("the branches and tags of shop need 5 MiB; a repository may have 3.", dir, "push", url, "work:other")
+	ann.git(dir, "push", url, "main:old") // needs nothing
 	ann.git(dir, "push", url, ":topic")
-	ann.fails("this push does not fit", dir, "push", url, "main:other")
-	eventually(t, "what topic had is removed", func() bool {
-		_, err := ann.try(dir, "git", "push", url, "main:other")
-		return err == nil
-	})
+	for range 4 { // there is room at once
+		ann.git(dir, "push", "--force", url, "work:other")
+		eventually(t, "what no branch needs is removed", func() bool {
+			r, err := w.api.Repo(t.Context(), app)
+			return err == nil && len(r.Packs) == 1 && r.Packs[0].Size < 3<<20
+		})
+		noise(2)
+	}
+	noise(7)
+	ann.fails("the branches and tags of shop need 8 MiB", dir, "push", "--force", url, "work:other")
 	clone := t.TempDir()
 	ann.git(clone, "clone", "-q", "--mirror", url, ".")
 	ann.git(clone, "fsck", "--full")

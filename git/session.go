@@ -23,8 +23,6 @@ type session struct {
 	protocol  string // GIT_PROTOCOL; empty for the oldest
 	stateless bool   // HTTP: one request, one answer
 	advertise bool   // HTTP: only say what there is
-
-	full bool // the push was refused for the size of the repository
 }
 
 // run answers the client. Its error is for the log and for forPeople; what git
@@ -38,7 +36,7 @@ func (s *session) run(ctx context.Context) error {
 		err := s.push(ctx, mirror)
 		mirror.close()
 		s.background(func(ctx context.Context) {
-			s.compact(ctx, s.app.ID, s.full)
+			s.compact(ctx, s.app.ID)
 			s.cache.evict()
 		})
 		return err

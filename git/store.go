@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/hoist-sh/hoist"
@@ -51,13 +52,50 @@ func (p *pushing) storePack(ctx context.Context, repo hoist.Repo, updates []hois
 	if err := p.checkWhole(ctx, want.String()); err != nil {
 		return nil, err
 	}
+	// Beside what its refs need, a repository may have as much that they needed before, until it is compacted.
 	has := packed(repo)
-	full := refuse("The repository of %s has %d MiB, may have %d, and this push does not fit.\n"+
-		"What no branch or tag needs is removed now: delete those you can do without (git push hoist :BRANCH)\n"+
-		"and push again in a minute.", p.app.Name, has>>20, p.RepoLimit>>20)
-	pack, err := p.pack(ctx, p.app.ID, p.scratch.dir, p.env, want.String(), p.RepoLimit-has, full)
-	p.full = errors.Is(err, full)
-	return pack, err
+	full := refuse("What no branch or tag of %s needs any more is being removed. Push again in a minute.", p.app.Name)
+	pack, err := packObjects(ctx, p.scratch.dir, p.env, want.String(), 2*p.RepoLimit-has, full)
+	if pack != nil {
+		defer pack.Close()
+	}
+	if errors.Is(err, full) || pack != nil && has+pack.size > p.RepoLimit {
+		if err := p.checkNeed(ctx, repo, updates); err != nil {
+			return nil, err
+		}
+	}
+	if pack == nil || err != nil {
+		return nil, err
+	}
+	return p.keepPack(ctx, p.app.ID, pack)
+}
+
+// checkNeed refuses updates after which the refs would need more than a
+// repository may have.
+func (p *pushing) checkNeed(ctx context.Context, repo hoist.Repo, updates []hoist.RefUpdate) error {
+	p.say("The repository is nearly full. Counting what its branches and tags need...\n")
+	refs := make(map[string]string)
+	maps.Copy(refs, repo.Refs)
+	for _, u := range updates {
+		if u.Deletes() {
+			delete(refs, u.Name)
+		} else {
+			refs[u.Name] = u.New
+		}
+	}
+	// Those that another push has just made may be missing here.
+	out, err := p.git(ctx, strings.NewReader(strings.Join(slices.Sorted(maps.Values(refs)), "\n")+"\n"),
+		"rev-list", "--objects", "--disk-usage", "--ignore-missing", "--stdin")
+	if err != nil {
+		return err
+	}
+	needed, err := strconv.ParseInt(strings.TrimSpace(string(out)), 10, 64)
+	if err == nil && needed > p.RepoLimit {
+		err = refuse("With this push the branches and tags of %s need %d MiB; a repository may have %d.\n"+
+			"Delete those you can do without (git push hoist :BRANCH), or take what is big out of the history,\n"+
+			"and push again.", p.app.Name, (needed+1<<20-1)>>20, p.RepoLimit>>20)
+	}
+	return err
 }
 
 // checkWhole refuses commits whose parents are neither here nor pushed, as a
@@ -81,34 +119,38 @@ func packed(repo hoist.Repo) (sum int64) {
 	return sum
 }
 
-// pack packs the objects that revs mean (git-rev-list(1), one a line) into a
-// new blob of the app's repository; nil if there are none. If that is more than
-// limit it ends with the error full.
-func (s *Server) pack(ctx context.Context, appID hoist.ID, dir string, env []string, revs string, limit int64, full error) (*hoist.Pack, error) {
+// packFile is a pack that is not in the blob store yet.
+type packFile struct {
+	*os.File
+	sha256 string // hexadecimal
+	size   int64
+}
+
+// packObjects packs the objects that revs mean (git-rev-list(1), one a line);
+// nil if there are none. If that is more than limit it ends with the error full.
+func packObjects(ctx context.Context, dir string, env []string, revs string, limit int64, full error) (*packFile, error) {
 	f, err := scrap(dir)
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
 	sum := sha256.New()
 	err = runTo(ctx, &limited{io.MultiWriter(f, sum), limit, full}, dir, env, strings.NewReader(revs),
 		"pack-objects", "--revs", "--stdout", "--non-empty", "--delta-base-offset", "--quiet")
-	if err != nil {
+	size, sizeErr := f.Seek(0, io.SeekCurrent)
+	if err = errors.Join(err, sizeErr); err != nil || size == 0 {
+		f.Close()
 		return nil, err
 	}
-	size, err := f.Seek(0, io.SeekCurrent)
-	if err != nil || size == 0 {
-		return nil, err
-	}
+	return &packFile{f, hex.EncodeToString(sum.Sum(nil)), size}, nil
+}
+
+// keepPack stores a pack as a new blob of the app's repository.
+func (s *Server) keepPack(ctx context.Context, appID hoist.ID, f *packFile) (*hoist.Pack, error) {
 	if _, err := f.Seek(0, io.SeekStart); err != nil {
 		return nil, err
 	}
-	pack := &hoist.Pack{
-		Key:    repoPrefix + appID + "/" + hoist.NewID() + ".pack",
-		SHA256: hex.EncodeToString(sum.Sum(nil)),
-		Size:   size,
-	}
-	return pack, s.Blobs.Put(ctx, pack.Key, f, size, size)
+	pack := &hoist.Pack{Key: repoPrefix + appID + "/" + hoist.NewID() + ".pack", SHA256: f.sha256, Size: f.size}
+	return pack, s.Blobs.Put(ctx, pack.Key, f.File, f.size, f.size)
 }
 
 // scrap makes a file without a name: a process that is killed leaves nothing.
