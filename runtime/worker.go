@@ -202,7 +202,8 @@ func (r *Runtime) remove(ctx context.Context, id hoist.ID, log *slog.Logger) {
 }
 
 // leave reports whether a draining worker has nothing left; after stopBy it
-// stops what it still has.
+// stops what it still has. One on probation has only what it was tried with, which nobody
+// may come for any more.
 func (r *Runtime) leave(ctx context.Context, stopBy time.Time) bool {
 	if len(r.dynos) == 0 {
 		bye, cancel := context.WithTimeout(ctx, 5*time.Second)
@@ -212,7 +213,7 @@ func (r *Runtime) leave(ctx context.Context, stopBy time.Time) bool {
 		}
 		return true
 	}
-	if time.Now().After(stopBy) {
+	if r.worker.Probation || time.Now().After(stopBy) {
 		for _, s := range r.dynos {
 			s.askToStop()
 		}

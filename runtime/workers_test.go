@@ -175,6 +175,28 @@ func TestWorkers(t *testing.T) {
 			t.Errorf("%d and %d", e1.running(), e2.running())
 		}
 	})
+	t.Run("one on probation does not wait for the client of what it was tried with", func(t *testing.T) {
+		dir, limit := t.TempDir(), 30*time.Second
+		stop := p.worker(t, newHostEngine(t), in(dir), func(c *runtime.Config) {
+			c.Proven, c.DrainOnStop, c.DrainLimit, c.AttachTimeout = make(chan struct{}), true, limit, time.Hour
+		})
+		a := p.app(t)
+		a.eventually("the worker", func() bool { return p.workers(t) == 1 })
+		id, err := os.ReadFile(dir + "/worker")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := p.db.CreateProofDyno(t.Context(), hoist.Dyno{ID: hoist.NewID(), AppID: a.id, ReleaseID: a.deploy(nil), Type: "run",
+			Size: hoist.DefaultSize, Command: "true", SecretHash: []byte("nobody's")}, string(id)); err != nil {
+			t.Fatal(err)
+		}
+		a.logs("heroku[run.1]: Awaiting client")
+		began := time.Now()
+		stop()
+		if took := time.Since(began); took > limit {
+			t.Errorf("it took %s", took)
+		}
+	})
 	t.Run("two workers of one machine have its memory once", func(t *testing.T) {
 		e1, e2 := newHostEngine(t), newHostEngine(t)
 		share := func(c *runtime.Config) { c.Host, c.Memory = "machine", 1100<<20 }
