@@ -126,6 +126,14 @@ func told(out string, err error) string {
 func (p *Prover) Chain(ctx context.Context) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, attemptLimit, fmt.Errorf("no end within %s", attemptLimit))
 	defer cancel()
+	err := p.whole(ctx)
+	if err != nil && ctx.Err() != nil {
+		err = fmt.Errorf("%w (%w)", err, context.Cause(ctx))
+	}
+	return err
+}
+
+func (p *Prover) whole(ctx context.Context) error {
 	w, err := p.world(ctx)
 	if err != nil {
 		return err
