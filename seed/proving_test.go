@@ -2,7 +2,9 @@ package seed
 
 import (
 	"context"
+	"errors"
 	"testing"
+	"time"
 
 	"github.com/hoist-sh/hoist"
 	"github.com/hoist-sh/hoist/postgres"
@@ -49,5 +51,34 @@ func TestAProcessDoesNotSaveItselfItsTask(t *testing.T) {
 	}
 	if lacks := y.lacks(t.Context(), dyno(y.state.Good.ReleaseID), says); lacks != "" {
 		t.Errorf("of a good release: %s", lacks)
+	}
+}
+
+// The limit and what an attempt may take are two things: on a machine that is starved the first attempt may not have ended.
+func TestTheFirstAttemptIsWaitedFor(t *testing.T) {
+	y, _ := withEngine(t)
+	y.seed.cfg.Tuning = map[string]string{tuneProof: "25s"}
+	d := &systemDyno{since: time.Now().Add(-26 * time.Second)}
+	if !y.late(d) {
+		t.Error("it has not even begun")
+	}
+	end, ended := make(chan error), make(chan struct{}, 10)
+	look := func() {
+		d.trial.look(t.Context(), func() { ended <- struct{}{} }, func(context.Context) error { return <-end })
+	}
+	look()
+	if y.late(d) {
+		t.Error("the first attempt is under way")
+	}
+	end <- errors.New("sabotaged")
+	<-ended
+	if !y.late(d) {
+		t.Error("it has failed")
+	}
+	d.trial.stop()
+	look()
+	d.since = time.Now()
+	if y.late(d) {
+		t.Error("it has time")
 	}
 }

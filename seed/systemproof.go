@@ -65,6 +65,13 @@ func (t *trial) stop() {
 	}
 }
 
+// first reports whether the first attempt is under way.
+func (t *trial) first() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.cancel != nil && t.err == nil && !t.passed
+}
+
 // lasts is how long the trial has gone on.
 func (t *trial) lasts() time.Duration {
 	t.mu.Lock()
@@ -121,7 +128,7 @@ func (y *system) prove(ctx context.Context, there bool) (ground bool) {
 			d.lacks = y.lacks(ctx, d, registered)
 			d.done = d.lacks == "" || y.state.Good.has(d) && y.lacksGround(d)
 		}
-		if !d.done && time.Since(d.since) > y.seed.cfg.proofLimit() {
+		if y.late(d) {
 			teller := y.teller(d)
 			y.failDyno(teller, teller.lacks)
 			y.backOff(d.Type)
@@ -130,6 +137,12 @@ func (y *system) prove(ctx context.Context, there bool) (ground bool) {
 	}
 	y.admit(ctx, want)
 	return true
+}
+
+// late reports whether a dyno has had its time to do its task. A first attempt that is under way is waited for: it is
+// bounded, and a machine that is starved is not the release's fault.
+func (y *system) late(d *systemDyno) bool {
+	return !d.done && time.Since(d.since) > y.seed.cfg.proofLimit() && !d.trial.first()
 }
 
 // teller is the dyno that knows best why another one of its release was late: others wait for the
