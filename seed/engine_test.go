@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"syscall"
 	"testing"
 	"time"
 
@@ -21,11 +22,21 @@ type fakeEngine struct {
 	containers []hoist.Container
 	start      func() error
 	watched    chan hoist.ID
+	specs      []hoist.ContainerSpec // of what was started
+	handed     map[hoist.ID][]string // the files that each got
+	asked      []hoist.ID            // to end
 }
 
 func (e *fakeEngine) Start(_ context.Context, spec hoist.ContainerSpec) error {
 	if err := e.start(); err != nil {
 		return err
+	}
+	e.specs = append(e.specs, spec)
+	e.handed[spec.ID] = nil
+	for _, f := range spec.Grants.Files { // they are closed when it has started
+		if _, err := f.File.Stat(); err == nil {
+			e.handed[spec.ID] = append(e.handed[spec.ID], f.Name)
+		}
 	}
 	e.containers = append(e.containers, hoist.Container{ID: spec.ID, Labels: spec.Labels, Pid: 1, Running: true})
 	return nil
@@ -33,7 +44,12 @@ func (e *fakeEngine) Start(_ context.Context, spec hoist.ContainerSpec) error {
 
 func (e *fakeEngine) List(context.Context) ([]hoist.Container, error) { return e.containers, nil }
 
-func (e *fakeEngine) Signal(context.Context, hoist.ID, int) error { return nil }
+func (e *fakeEngine) Signal(_ context.Context, id hoist.ID, signal int) error {
+	if signal == int(syscall.SIGTERM) {
+		e.asked = append(e.asked, id)
+	}
+	return nil
+}
 
 func (e *fakeEngine) Remove(_ context.Context, id hoist.ID) error {
 	e.containers = slices.DeleteFunc(e.containers, func(c hoist.Container) bool { return c.ID == id })
@@ -49,7 +65,7 @@ func (e *fakeEngine) Watch(ctx context.Context, id hoist.ID, _ hoist.Output) (ho
 // withEngine is a system that runs nothing yet, with a bus that is away.
 func withEngine(t *testing.T) (*system, *fakeEngine) {
 	t.Helper()
-	y, e := bareSystem(t), &fakeEngine{watched: make(chan hoist.ID, 10), start: func() error { return nil }}
+	y, e := bareSystem(t), &fakeEngine{watched: make(chan hoist.ID, 100), handed: map[hoist.ID][]string{}, start: func() error { return nil }}
 	y.seed.ctx = t.Context()
 	y.seed.state = &state{Secrets: map[string]string{}}
 	y.seed.cfg.Network = "10.77.0.0/16"

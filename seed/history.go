@@ -18,8 +18,11 @@ type provenRelease struct {
 }
 
 // remember keeps a release that has proved itself, so that one can go back to it without
-// database and blob store.
+// database and blob store. If its code was known to be good, it is so since then.
 func (s *systemState) remember(d *desired, now time.Time) {
+	if i := slices.IndexFunc(s.History, func(r provenRelease) bool { return r.code() == d.code() }); i >= 0 {
+		now = s.History[i].At
+	}
 	s.History = slices.DeleteFunc(s.History, func(r provenRelease) bool { return r.ReleaseID == d.ReleaseID })
 	s.History = append(s.History, provenRelease{*d, now})
 	s.History = s.History[max(0, len(s.History)-historyLength):]
@@ -44,7 +47,7 @@ func (s *systemState) forget() {
 		known[d.ReleaseID] = true
 	}
 	maps.DeleteFunc(s.Failed, func(id hoist.ID, _ string) bool { return !known[id] })
-	maps.DeleteFunc(s.Same, func(id hoist.ID, _ sameAs) bool { return !known[id] })
+	maps.DeleteFunc(s.Same, func(id hoist.ID, _ rolledBack) bool { return !known[id] })
 }
 
 // SystemRelease is a release of the platform's own app that the seed knows by itself.

@@ -21,7 +21,7 @@ func bareSystem(t *testing.T) *system {
 		s.components = append(s.components, newInside(&task{name: c}))
 	}
 	y := &system{seed: s, log: s.log, kick: make(chan struct{}, 1), dynos: map[hoist.ID]*systemDyno{},
-		crashes: map[string]int{}, startAt: map[string]time.Time{}, provenAt: map[string]time.Time{}, cannot: map[string]string{}}
+		crashes: map[string]int{}, rows: map[string]*row{}, startAt: map[string]time.Time{}, provenAt: map[string]time.Time{}, cannot: map[string]string{}}
 	y.state.makeMaps()
 	return y
 }
@@ -116,7 +116,7 @@ func TestTenReleasesAreRemembered(t *testing.T) {
 		os.Chtimes(path, old, old)
 	}
 	y.state.Failed = map[hoist.ID]string{"r1": "it was bad", "r14": "it is bad"}
-	y.state.Same = map[hoist.ID]sameAs{"r2": {"r1", 1}}
+	y.state.Same = map[hoist.ID]rolledBack{"r2": {sameAs{"r1", 1}, "r1 was bad"}}
 	if y.state.forget(); len(y.state.Failed) != 1 || y.state.Failed["r14"] == "" || len(y.state.Same) != 0 {
 		t.Errorf("%v %v", y.state.Failed, y.state.Same)
 	}

@@ -54,8 +54,7 @@ func (y *system) rollback(version int) (to int, err error) {
 		y.state.Override = nil
 		delete(y.state.Failed, r.ReleaseID)
 	}
-	clear(y.crashes)
-	clear(y.startAt)
+	y.beginAnew()
 	y.write()
 	y.wake()
 	return r.Version, nil
@@ -76,7 +75,8 @@ func (y *system) agree(ctx context.Context, current hoist.ID) (again bool) {
 		y.state.Override = nil
 		return false
 	}
-	id, err := y.seed.api.RollbackSystem(ctx, o.Was, o.To.ReleaseID, fmt.Sprintf("Rolled back to v%d on the machine, out of band.", o.To.Version))
+	why := fmt.Sprintf("Rolled back to v%d on the machine, out of band.", o.To.Version)
+	id, err := y.seed.api.RollbackSystem(ctx, o.Was, o.To.ReleaseID, why)
 	if err != nil {
 		if text := err.Error(); text != o.Problem {
 			o.Problem = text
@@ -87,7 +87,7 @@ func (y *system) agree(ctx context.Context, current hoist.ID) (again bool) {
 	if id != "" { // else somebody was faster
 		y.log.Info("the database knows of the rollback", "to", o.To.Version)
 		as := o.To.code()
-		y.state.Same[id] = as
+		y.state.Same[id] = rolledBack{as, why}
 		next := *y.state.wanted()
 		next.ReleaseID, next.As = id, &as
 		y.state.Next = &next // until it has been read

@@ -33,7 +33,7 @@ const (
 	systemTick  = 500 * time.Millisecond
 	overlap     = time.Second      // for others to learn of a proven dyno, before the old one stops
 	rescueAfter = 20 * time.Second // without a proven dyno the seed does a component's work itself
-	maxCrashes  = 3                // of a release's dynos before their proof
+	maxCrashes  = 3                // in a row, of a release's dynos
 )
 
 // startOrder begins with those without which no app serves.
@@ -59,6 +59,12 @@ type sameAs struct {
 	Version   int      `json:"version"`
 }
 
+// rolledBack is a release that the seed made: of which it is a copy, and why.
+type rolledBack struct {
+	sameAs
+	Why string `json:"why,omitempty"`
+}
+
 // code is the release whose dynos run, which is another one after a rollback.
 func (d *desired) code() sameAs {
 	if d.As != nil {
@@ -81,12 +87,12 @@ type process struct {
 // systemState is system.json: enough to start the platform's own app without
 // the database.
 type systemState struct {
-	Good   *desired               `json:"good,omitempty"`   // the last release that proved itself in all its types
-	Next   *desired               `json:"next,omitempty"`   // the app's current release
-	Failed map[hoist.ID]string    `json:"failed"`           // releases that did not prove themselves, and why
-	Proven map[hoist.ID]bool      `json:"proven"`           // dynos
-	Same   map[hoist.ID]sameAs    `json:"same,omitempty"`   // releases that are rollbacks by the seed
-	Ending map[hoist.ID]time.Time `json:"ending,omitempty"` // dynos that were told to end, and when they will be killed
+	Good   *desired                `json:"good,omitempty"`   // the last release that proved itself in all its types, and lasts so far
+	Next   *desired                `json:"next,omitempty"`   // the app's current release
+	Failed map[hoist.ID]string     `json:"failed"`           // releases that did not prove themselves, and why
+	Proven map[hoist.ID]bool       `json:"proven"`           // dynos
+	Same   map[hoist.ID]rolledBack `json:"same,omitempty"`   // releases that are rollbacks by the seed
+	Ending map[hoist.ID]time.Time  `json:"ending,omitempty"` // dynos that were told to end, and when they will be killed
 
 	History    []provenRelease      `json:"history,omitempty"`     // the oldest first
 	Override   *override            `json:"override,omitempty"`    // a rollback that the database does not know yet
@@ -121,7 +127,7 @@ func (s *systemState) makeMaps() {
 		s.Ending = map[hoist.ID]time.Time{}
 	}
 	if s.Same == nil {
-		s.Same = map[hoist.ID]sameAs{}
+		s.Same = map[hoist.ID]rolledBack{}
 	}
 }
 
@@ -151,6 +157,7 @@ type system struct {
 	state     systemState
 	dynos     map[hoist.ID]*systemDyno
 	crashes   map[string]int       // in a row, by component
+	rows      map[string]*row      // of crashes, by dyno
 	startAt   map[string]time.Time // not before
 	provenAt  map[string]time.Time // a proven dyno was seen
 	chain     trial                // of the whole, when all dynos have proven themselves
@@ -165,7 +172,7 @@ type system struct {
 
 func newSystem(s *Seed) (*system, error) {
 	y := &system{seed: s, log: s.log.With("app", hoist.SystemApp), kick: make(chan struct{}, 1),
-		dynos: map[hoist.ID]*systemDyno{}, crashes: map[string]int{}, startAt: map[string]time.Time{}, provenAt: map[string]time.Time{}, noted: map[hoist.ID]string{}, cannot: map[string]string{}}
+		dynos: map[hoist.ID]*systemDyno{}, crashes: map[string]int{}, rows: map[string]*row{}, startAt: map[string]time.Time{}, provenAt: map[string]time.Time{}, noted: map[hoist.ID]string{}, cannot: map[string]string{}}
 	y.removeUnfinished()
 	text, err := os.ReadFile(y.file())
 	switch {
@@ -299,6 +306,8 @@ func (y *system) look(ctx context.Context) {
 		return
 	}
 	ground := y.prove(ctx, there)
+	y.lasts(ground)
+	want = y.state.wanted()
 	all := want != nil
 	for _, c := range startOrder {
 		all = y.adjust(ctx, c, want) && all

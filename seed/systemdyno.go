@@ -35,7 +35,7 @@ type systemDyno struct {
 	lacks  string                 // for its proof
 	done   bool                   // its task
 	passed time.Time              // it was let in
-	said   atomic.Pointer[string] // its last line
+	said   atomic.Pointer[string] // its last words
 	wrote  hoist.DynoWant
 	ended  chan hoist.Exit
 }
@@ -431,9 +431,16 @@ type systemOutput struct {
 // Line implements hoist.Output.
 func (o systemOutput) Line(at hoist.Place, line []byte) {
 	text := string(line)
-	o.d.said.Store(&text)
+	if said := o.d.said.Load(); said == nil || !dying(*said) {
+		o.d.said.Store(&text)
+	}
 	o.y.append(o.d.AppID, at, o.d.Name(), "app", text)
 	o.y.log.Info(text, "dyno", o.d.Name(), "line", true) // the bus may be away, or go before it is stored
+}
+
+// dying reports whether a line says why a Go program ends; where it was at that time follows.
+func dying(line string) bool {
+	return strings.HasPrefix(line, "panic: ") || strings.HasPrefix(line, "fatal error: ")
 }
 
 // Flush implements hoist.Output.
@@ -492,6 +499,7 @@ func (y *system) reap(ctx context.Context) {
 			}
 			y.backOff(d.Type)
 			y.vacate(d)
+			y.crashed(d, exit)
 			y.tooMany(d, fmt.Sprintf("it exited with status %d", exit.Code))
 		default:
 			if d.stopping() && time.Now().After(d.stopBy) {

@@ -33,8 +33,8 @@ func (y *system) refresh(ctx context.Context) (there bool) {
 			d.Formation[p.Type] = process{p.Command, p.Quantity, p.Size}
 		}
 	}
-	if as, ok := y.state.Same[d.ReleaseID]; ok {
-		d.As = &as
+	if r, ok := y.state.Same[d.ReleaseID]; ok {
+		d.As = &r.sameAs
 	}
 	if !y.fetched(d, r.Slug) || reflect.DeepEqual(d, y.state.Next) {
 		return true
@@ -42,9 +42,7 @@ func (y *system) refresh(ctx context.Context) (there bool) {
 	if y.state.Next != nil && y.state.Next.ReleaseID == d.ReleaseID {
 		delete(y.state.Failed, d.ReleaseID) // somebody asks again
 	}
-	clear(y.crashes)
-	clear(y.startAt)
-	y.chain.stop()
+	y.beginAnew()
 	y.state.Next = d
 	y.state.forget()
 	return true
@@ -52,34 +50,52 @@ func (y *system) refresh(ctx context.Context) (there bool) {
 
 // fail gives the current release up, unless it was good once.
 func (y *system) fail(who, why string) {
+	if next := y.state.Next; next != nil && !y.state.good(next) {
+		y.giveUp(who, "did not prove itself", why)
+	}
+}
+
+// giveUp has the last good release run instead of the current one.
+func (y *system) giveUp(who, how, why string) {
 	next := y.state.Next
-	if next == nil || y.state.good(next) || y.state.Failed[next.ReleaseID] != "" {
+	if y.state.Failed[next.ReleaseID] != "" {
 		return
 	}
-	text := fmt.Sprintf("Release v%d did not prove itself: %s: %s.", next.Version, who, why)
+	text := fmt.Sprintf("Release v%d %s: %s: %s.", next.Version, how, who, why)
 	if y.state.Good != nil {
-		text += fmt.Sprintf(" The platform stays on v%d.", y.state.Good.Version)
+		text += fmt.Sprintf(" The platform goes on with v%d.", y.state.Good.Version)
 	} else {
 		text += " The seed goes on by itself."
 	}
-	y.chain.stop()
+	y.beginAnew()
 	y.state.Failed[next.ReleaseID] = text
 	y.log.Error(text)
 	y.say(next.AppID, who, "heroku", text)
 }
 
-// lastWords is how much of a dyno's last line goes into the reason, in bytes.
+// beginAnew forgets what was seen of the release that shall run no more.
+func (y *system) beginAnew() {
+	clear(y.crashes)
+	clear(y.startAt)
+	clear(y.rows)
+	y.chain.stop()
+}
+
+// lastWords is how much of a dyno's last words goes into the reason, in bytes.
 const lastWords = 400
 
 // failDyno gives the current release up if one of its dynos cannot do its work.
 func (y *system) failDyno(d *systemDyno, why string) {
-	if !y.state.Next.has(d) {
-		return // it stands in
+	if y.state.Next.has(d) { // else it stands in
+		y.fail(d.Name(), d.withLastWords(why))
 	}
+}
+
+func (d *systemDyno) withLastWords(why string) string {
 	if said := d.said.Load(); said != nil && *said != "" {
-		why += fmt.Sprintf(" (its last line: %s)", strings.ToValidUTF8((*said)[:min(len(*said), lastWords)], ""))
+		why += fmt.Sprintf(" (its last words: %s)", strings.ToValidUTF8((*said)[:min(len(*said), lastWords)], ""))
 	}
-	y.fail(d.Name(), why)
+	return why
 }
 
 // conclude is what follows when all dynos have proven themselves: the whole
@@ -126,7 +142,7 @@ func (y *system) note(ctx context.Context, settled bool) {
 			return
 		}
 		if id != "" {
-			y.state.Same[id] = good.code()
+			y.state.Same[id] = rolledBack{good.code(), failed}
 			y.bus.Ring(hoist.BellFormation+next.AppID, nil)
 			y.wake()
 		}

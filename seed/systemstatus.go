@@ -17,9 +17,10 @@ type SystemStatus struct {
 	Version int                `json:"version"` // of the release that shall run
 	Good    int                `json:"good"`    // the last that proved itself; 0 for none
 	Slug    string             `json:"slug"`
-	Failed  string             `json:"failed,omitempty"` // why the current release was given up
-	Settled bool               `json:"settled"`          // all runs as it shall
-	Seed    int                `json:"seed"`             // the release that the seed's own program is of; 0 for none
+	Failed  string             `json:"failed,omitempty"`  // why the current release was given up
+	Because string             `json:"because,omitempty"` // why the seed made the current release, a rollback
+	Settled bool               `json:"settled"`           // all runs as it shall
+	Seed    int                `json:"seed"`              // the release that the seed's own program is of; 0 for none
 	Dynos   []SystemDynoStatus `json:"dynos"`
 
 	Rescued  []string          `json:"rescued,omitempty"`  // components whose work the seed does until `rescue --back`
@@ -45,7 +46,7 @@ func (y *system) show(want *desired, settled bool) {
 		}
 	}
 	if y.state.Next != nil {
-		st.Failed = y.state.Failed[y.state.Next.ReleaseID]
+		st.Failed, st.Because = y.state.Failed[y.state.Next.ReleaseID], y.state.Same[y.state.Next.ReleaseID].Why
 	}
 	if y.state.Good != nil {
 		st.Good = y.state.Good.Version

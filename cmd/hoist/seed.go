@@ -320,8 +320,12 @@ func printStage(out io.Writer, st *seed.SystemStatus) {
 	default:
 		fmt.Fprintf(out, "stage       %d: release v%d, slug %.12s\n", st.Stage, st.Version, st.Slug)
 	}
-	if st != nil && st.Failed != "" {
-		fmt.Fprintf(out, "            %s\n", st.Failed)
+	if st != nil {
+		for _, why := range []string{st.Because, st.Failed} {
+			if why != "" {
+				fmt.Fprintf(out, "            %s\n", why)
+			}
+		}
 	}
 }
 
