@@ -90,46 +90,78 @@ func goodChange(n int) change {
 // sabotage is a release of the platform that cannot do its work.
 type sabotage struct {
 	name   string
-	reason string // what the push must say, a regular expression
+	reason string // what the push and the log must say, a regular expression that no other sabotage meets
 	build  func(t *testing.T) string
+	letIn  bool // its parts do their tasks, and it does harm only then
+	late   bool // and at last only after the push was told that it runs
 }
 
 // sabotages are ways in which a release of the platform may be broken.
 func sabotages(t *testing.T) []sabotage {
 	changed := func(name, reason string, c ...change) sabotage {
-		return sabotage{name, reason, func(t *testing.T) string { return program(t, name, c...) }}
+		return sabotage{name: name, reason: reason, build: func(t *testing.T) string { return program(t, name, c...) }}
 	}
+	whole := changed("compile does no build but its own proof's", `the platform as a whole: the next push: .*no end within 40s`,
+		change{"compile/worker.go", "w.settings.Self, proven, w.settings.Lease)", "w.settings.Self, false && proven, w.settings.Lease)"})
+	whole.letIn = true
+	// It takes no build with it: who uses the platform only waits.
+	crashes := changed("compile crashes after a while", `compile\.1: it crashed 3 times .*panic: sabotaged compile`,
+		change{"compile/worker.go", "proven := w.isProven()", `proven := w.isProven()
+		w.mu.Lock()
+		if proven && sabotageDue() && len(w.jobs) == 0 {
+			panic("sabotaged compile")
+		}
+		w.mu.Unlock()`},
+		change{file: "compile/sabotage.go", new: `package compile
+
+import (
+	"os"
+	"time"
+)
+
+var letIn time.Time
+
+// sabotageDue: later in a dyno that had to prove itself, as it has to work until the release is good.
+func sabotageDue() bool {
+	if letIn.IsZero() {
+		letIn = time.Now()
+	}
+	if os.Getenv("HOIST_PROBATION") == "true" {
+		return time.Since(letIn) > 8*time.Second
+	}
+	return time.Since(letIn) > time.Second
+}
+`})
+	crashes.letIn, crashes.late = true, true
 	return []sabotage{
-		changed("api panics at start", `api\.1`,
+		changed("api panics at start", `api\.1: it exited with status 2 \(its last words: panic: sabotaged api\)`,
 			change{"cmd/hoist/api.go", `l, err := net.Listen("tcp", g.listenAddr())`,
 				"if true {\n\t\t\t\tpanic(\"sabotaged api\")\n\t\t\t}\n\t\t\tl, err := net.Listen(\"tcp\", g.listenAddr())"}),
-		changed("compile produces bad slugs", `compile\.1`,
+		changed("compile produces bad slugs", `compile\.1: the slug has the checksum [0-9a-f]+, not [0-9a-f]+ as it registered`,
 			change{"compile/result.go", "if hex.EncodeToString(sum.Sum(nil)) != r.SHA256 {",
 				"s.SHA256 = r.SHA256[1:] + r.SHA256[:1]\n\tif hex.EncodeToString(sum.Sum(nil)) != r.SHA256 {"}),
-		changed("router answers 500", `router\.1`,
+		changed("router answers 500", `router\.1: http: it answers 500`,
 			change{"router/proxy.go", "v := &visit{p: p, w: w, r: r, started: time.Now()}",
-				"if true {\n\t\tw.WriteHeader(http.StatusInternalServerError)\n\t\treturn\n\t}\n\tv := &visit{p: p, w: w, r: r, started: time.Now()}"}),
-		changed("runtime cannot start dynos", `runtime\.1`,
+				"for b := make([]byte, 1<<15); ; {\n\t\tif _, err := r.Body.Read(b); err != nil {\n\t\t\tw.WriteHeader(http.StatusInternalServerError)\n\t\t\treturn\n\t\t}\n\t}\n\tv := &visit{p: p, w: w, r: r, started: time.Now()}"}),
+		changed("runtime cannot start dynos", `runtime\.1: a dyno did not start: .*sabotaged runtime`,
 			change{"runtime/process.go", "if err := s.r.engine.Start(ctx, spec); err != nil {",
 				"if err := fmt.Errorf(\"sabotaged runtime\"); err != nil {"}),
-		changed("build dynos make empty slugs", `the next build|compile\.1|runtime\.1`, // hoist-compile is the runtime's own program
-			change{"buildpack/slug/pack.go", `cmd := exec.CommandContext(ctx, "mksquashfs", dir, path,`,
-				"os.Mkdir(path+\".empty\", 0o755)\n\tcmd := exec.CommandContext(ctx, \"mksquashfs\", path+\".empty\", path,"}),
-		changed("git refuses pushes", `git\.1`,
-			change{"git/push.go", "scratch, err := s.newScratch(ctx, m)",
-				"if true {\n\t\treturn refuse(\"sabotaged git\")\n\t}\n\tscratch, err := s.newScratch(ctx, m)"}),
-		changed("logs drops lines", `logs\.1`, // every second, and the first
+		changed("git refuses pushes", `git\.1: over HTTP: git push failed: sabotaged git`,
+			change{"git/hook.go", "updates, err := parseUpdates(string(req.Updates))",
+				"updates, err := parseUpdates(string(req.Updates))\n\tif err == nil {\n\t\terr = refuse(\"sabotaged git\")\n\t}"}),
+		changed("logs drops lines", `logs\.1: of 100 lines it gave \d\d: `, // every second, and the first
 			change{"logs/writer.go", "for _, e := range entries {",
 				"for _, e := range entries {\n\t\tif dropped = !dropped; dropped {\n\t\t\tcontinue\n\t\t}"},
 			change{file: "logs/sabotage.go", new: "package logs\n\nvar dropped bool\n"}),
-		{"migration fails", `api\.1: .*no_such_table`, brokenMigration},
-		{"binary does not execute", `exited with status|exec|status 12[67]`, func(t *testing.T) string {
+		{name: "migration fails", reason: `api\.1: it waits for its database schema: .*"no_such_table" does not exist`, build: brokenMigration},
+		{name: "binary does not execute", reason: `\.1: it exited with status 126 \(its last words: .*bin/hoist: `, build: func(t *testing.T) string {
 			path := filepath.Join(t.TempDir(), "hoist")
 			if err := os.WriteFile(path, []byte("\x7fELF, but no more of it"), 0o755); err != nil {
 				t.Fatal(err)
 			}
 			return path
 		}},
+		whole, crashes,
 	}
 }
 

@@ -47,8 +47,15 @@ func TestSelfTakesOver(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if out := w.must(t, "run", "sha256sum bin/hoist"); !strings.Contains(out, own) {
+	out := w.must(t, "run", "sha256sum bin/hoist; env; cat /proc/self/status")
+	if !strings.Contains(out, own) || !strings.Contains(out, "HOIST_APP_NAME=hoist") {
 		t.Errorf("the program in a dyno is not %s:\n%s", own, out)
+	}
+	if secret := regexp.MustCompile(`(?m)^\S*(_URL|_KEY|_CERT)=.*$`).FindString(out); secret != "" {
+		t.Errorf("a one-off dyno has what is a component's: %s", secret)
+	}
+	if sets := regexp.MustCompile(`(?m)^Cap(Inh|Prm|Eff|Bnd|Amb):\s+0+\r?$`).FindAllString(out, -1); len(sets) != 5 {
+		t.Errorf("a one-off dyno has capabilities:\n%s", out)
 	}
 	w.compilesItself(t)
 

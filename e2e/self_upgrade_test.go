@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// A push of another good release of the platform replaces all six types, and
-// whoever uses the platform meanwhile sees nothing of it.
+// A push of another good release of the platform replaces all six types, and a rollback
+// brings the one before back. Whoever uses the platform meanwhile sees nothing of it.
 func TestSelfUpgradeUnderLoad(t *testing.T) {
 	w := onItself(t, 3, "HOIST_STOP_GRACE=90s") // longer than a WebSocket of the client's
 	w.invariants(t)
@@ -46,14 +46,28 @@ func TestSelfUpgradeUnderLoad(t *testing.T) {
 	}
 	t.Logf("from push to done %s", time.Since(begun).Round(100*time.Millisecond))
 	c.usedSince(t, used)
-	c.mustBeWhole(t)
-	w.invariants(t)
-	t.Logf("the last of the old dynos had ended %s after the push began", time.Since(begun).Round(100*time.Millisecond))
 	if err := eventually(30*time.Second, func() error { return w.runs(program) }); err != nil {
 		t.Error(err)
 	}
+
+	begun, used = time.Now(), c.uses()
+	t.Logf("%s", w.must(t, "rollback"))
+	if err := w.awaitSettled(2*time.Minute, version+1); err != nil {
+		t.Errorf("not all types are rolled back: %v", err)
+	}
+	if err := eventually(30*time.Second, func() error { return w.runs(goodProgram(t, 0)) }); err != nil {
+		t.Error(err)
+	}
+	t.Logf("from the rollback to done %s", time.Since(begun).Round(100*time.Millisecond))
+	if current, err := w.currentRelease(); err != nil || current.Version != version+1 || current.Status != "succeeded" || current.Slug != before.Slug {
+		t.Errorf("after the rollback the current release is %+v (%v)", current, err)
+	}
+	c.usedSince(t, used)
+	c.mustBeWhole(t)
+	w.invariants(t)
+	t.Logf("the last of the old dynos had ended %s after the rollback began", time.Since(begun).Round(100*time.Millisecond))
 	if st, err := w.status(); err != nil || st.PID != seed.PID {
-		t.Errorf("the seed is process %d and was %d: it did not begin the new program in its own process (%v)", st.PID, seed.PID, err)
+		t.Errorf("the seed is process %d and was %d: it did not begin the other programs in its own process (%v)", st.PID, seed.PID, err)
 	}
 }
 
@@ -62,14 +76,14 @@ func saysItRuns(out string, version int) bool {
 	return regexp.MustCompile(fmt.Sprintf(`(?i)platform[^\n]*\bruns\b[^\n]*\bv%d\b`, version)).MatchString(out)
 }
 
-// runs checks that every process of the platform, the seed too, is of a program.
+// runs checks that every process that does the platform's work, the seed too, is of a program.
 func (w *selfWorld) runs(program string) error {
 	sum, err := fileSHA256(program)
 	if err != nil {
 		return err
 	}
 	var found []struct{ Type, Version string }
-	if err := w.query(&found, `SELECT type, version FROM components WHERE type = ANY($1) AND seen_at > now() - interval '5 seconds'`, componentNames); err != nil {
+	if err := w.query(&found, `SELECT c.type, c.version FROM components c JOIN dynos d ON d.id = c.id WHERE d.kind = 'formation' AND d.state = 'up'`); err != nil {
 		return err
 	}
 	for _, f := range found {
