@@ -70,7 +70,7 @@ func (y *system) giveUp(who, how, why string) {
 	y.beginAnew()
 	y.state.Failed[next.ReleaseID] = text
 	y.log.Error(text)
-	y.say(next.AppID, who, "heroku", text)
+	y.say(next.AppID, componentSeed, "heroku", text) // who is no dyno if it is the whole
 }
 
 // beginAnew forgets what was seen of the release that shall run no more.

@@ -1,6 +1,8 @@
 package seed
 
 import (
+	"context"
+	"encoding/json"
 	"os"
 	"slices"
 	"strings"
@@ -8,6 +10,9 @@ import (
 	"time"
 
 	"github.com/hoist-sh/hoist"
+	"github.com/hoist-sh/hoist/logs"
+	"github.com/hoist-sh/hoist/nats"
+	"github.com/hoist-sh/hoist/nats/natstest"
 	"github.com/hoist-sh/hoist/postgres"
 	"github.com/hoist-sh/hoist/proof"
 )
@@ -31,6 +36,32 @@ func (y *system) letIn(d *desired) (ids []hoist.ID) {
 	}
 	slices.Sort(ids)
 	return ids
+}
+
+// logged are the lines of hoist's log that people see.
+func logged(t *testing.T, y *system, bus *nats.Bus) (said []string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	if err := y.bus.Flush(ctx); err != nil {
+		t.Fatal(err)
+	}
+	lines, err := bus.Tail(ctx, hoist.StreamLogs+y.state.Next.AppID, -1, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for m := range lines {
+		var line hoist.LogLine
+		if err := json.Unmarshal(m.Data, &line); err != nil {
+			t.Error(err)
+		}
+		if shown, err := logs.Parse(logs.Format(line)); err != nil {
+			t.Errorf("%+v is no line of a log", line)
+		} else {
+			said = append(said, shown.Text)
+		}
+	}
+	return said
 }
 
 func sorted(ids []hoist.ID) []hoist.ID { return slices.Sorted(slices.Values(ids)) }
@@ -94,11 +125,18 @@ func TestAReleaseThatFailsAsAWholeIsRolledBack(t *testing.T) {
 		t.Fatal("given up at once")
 	}
 	y.seed.cfg.Tuning[tuneProof] = "1ns"
+	server := natstest.New(t)
+	y.bus = server.Bus(nats.ComponentSeed)
 	if y.conclude(&two, true) || y.state.good(&two) {
 		t.Error("it is good")
 	}
-	if why := y.state.Failed["r2"]; !strings.HasPrefix(why, "Release v2 did not prove itself: the platform as a whole: ") || !strings.HasSuffix(why, "goes on with v1.") {
+	const begins = "Release v2 did not prove itself: the platform as a whole: "
+	if why := y.state.Failed["r2"]; !strings.HasPrefix(why, begins) || !strings.HasSuffix(why, "goes on with v1.") {
 		t.Errorf("%q", why)
+	}
+	said := logged(t, y, server.Bus(hoist.ComponentLogs))
+	if !slices.ContainsFunc(said, func(line string) bool { return strings.HasPrefix(line, begins) }) {
+		t.Errorf("the log says %q", said)
 	}
 
 	e.asked = nil
