@@ -13,9 +13,11 @@ import (
 
 // SystemStatus is how the platform's own app is.
 type SystemStatus struct {
-	Stage   int                `json:"stage"`   // 0 while nothing runs as a dyno; else as `hoist bootstrap` noted
-	Version int                `json:"version"` // of the release that shall run
-	Good    int                `json:"good"`    // the last that proved itself; 0 for none
+	Stage   int                `json:"stage"`            // whose slug shall run, as `hoist bootstrap` noted them; 0 while nothing runs as a dyno
+	Beyond  bool               `json:"beyond,omitempty"` // it is none of the stages' slugs; Stage is the last that was reached
+	Version int                `json:"version"`          // of the release that shall run
+	Commit  string             `json:"commit"`
+	Good    int                `json:"good"` // the last that proved itself; 0 for none
 	Slug    string             `json:"slug"`
 	Failed  string             `json:"failed,omitempty"`  // why the current release was given up
 	Because string             `json:"because,omitempty"` // why the seed made the current release, a rollback
@@ -52,7 +54,7 @@ func (y *system) show(want *desired, settled bool) {
 		st.Good = y.state.Good.Version
 	}
 	if want != nil {
-		st.Version, st.Slug = want.Version, want.Slug
+		st.Version, st.Commit, st.Slug = want.Version, want.Commit, want.Slug
 	}
 	y.outOfBand(st)
 	for _, d := range y.dynos {
@@ -65,7 +67,7 @@ func (y *system) show(want *desired, settled bool) {
 		return a.Since.Compare(b.Since)
 	})
 	if len(st.Dynos) > 0 {
-		st.Stage = y.stage(st.Slug)
+		st.Stage, st.Beyond = y.stage(st.Slug)
 	}
 	y.shown.Store(st)
 }
@@ -113,6 +115,8 @@ type Stage struct {
 	Size    int64         `json:"size"`
 	Binary  string        `json:"binary"` // SHA-256 of bin/hoist in the slug
 	Took    time.Duration `json:"took"`
+
+	Compared bool `json:"compared,omitempty"` // of stage 3: it is stage 2, bit for bit
 }
 
 // Stages reads them.
@@ -136,11 +140,17 @@ func SaveStages(s Settings, stages []Stage) error {
 	return writeFile(s.file("bootstrap.json"), append(text, '\n'), 0o600)
 }
 
-// stage is the last one noted, or 1: dynos run.
-func (y *system) stage(slug string) int {
+// stage is the last of those noted that has the slug, as they should all have the same; with
+// another one the platform is beyond the last. Without a bootstrap it is at 1: dynos run.
+func (y *system) stage(slug string) (number int, beyond bool) {
 	stages, err := Stages(y.seed.cfg.Settings)
 	if err != nil || len(stages) == 0 {
-		return 1
+		return 1, false
 	}
-	return max(1, stages[len(stages)-1].Number)
+	for _, s := range slices.Backward(stages) {
+		if s.Slug == slug {
+			return s.Number, false
+		}
+	}
+	return stages[len(stages)-1].Number, slug != ""
 }

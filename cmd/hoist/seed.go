@@ -318,7 +318,14 @@ func printStage(out io.Writer, st *seed.SystemStatus) {
 	case st == nil || len(st.Dynos) == 0:
 		fmt.Fprintln(out, "stage       0: everything runs inside the seed")
 	default:
-		fmt.Fprintf(out, "stage       %d: release v%d, slug %.12s\n", st.Stage, st.Version, st.Slug)
+		beyond, commit := "", ""
+		if st.Beyond {
+			beyond = "beyond "
+		}
+		if st.Commit != "" {
+			commit = fmt.Sprintf(" of commit %.12s", st.Commit)
+		}
+		fmt.Fprintf(out, "stage       %s%d: release v%d%s, slug %.12s\n", beyond, st.Stage, st.Version, commit, st.Slug)
 	}
 	if st != nil {
 		for _, why := range []string{st.Because, st.Failed} {
