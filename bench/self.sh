@@ -35,7 +35,7 @@ settled() {
     done
 }
 
-bootstrap() { quiet env HOME="$dir/home" "$hoist" bootstrap --source "$root"; }
+bootstrap() { quiet env GOMODCACHE="$(go env GOMODCACHE)" HOME="$dir/home" "$hoist" bootstrap --source "$root"; }
 bare_bootstrap() { for _ in 1 2 3; do quiet compile "$dir/bare" -a; done; }
 upgrade() {
     quiet git -C "$work" push -q hoist HEAD:main

@@ -79,9 +79,11 @@ func (j *job) prefix() string { return buildPrefix(j.build.ID) + j.build.Claimed
 
 func buildPrefix(id hoist.ID) string { return "builds/" + id + "/" }
 
-// An app's cache, whole, and what has changed in it since.
-func cacheKey(app hoist.ID) string   { return "caches/" + app }
-func changesKey(app hoist.ID) string { return cacheKey(app) + ".changes" }
+// CacheKey is the blob of an app's build cache: what slug.Job keeps from build to build.
+func CacheKey(app hoist.ID) string { return "caches/" + app }
+
+// changesKey is what has changed in it since it was stored whole.
+func changesKey(app hoist.ID) string { return CacheKey(app) + ".changes" }
 
 // startDyno orders the build's dyno. All it knows are presigned URLs, which end
 // with the build.
@@ -126,8 +128,8 @@ func (j *job) environ(ctx context.Context) (map[string]string, error) {
 	for name, blob := range map[string]struct{ method, key string }{
 		slug.EnvSource:     {"GET", j.build.SourceKey},
 		slug.EnvConfig:     {"GET", j.prefix() + "env.json"},
-		slug.EnvCacheGet:   {"GET", cacheKey(j.build.AppID)},
-		slug.EnvCachePut:   {"PUT", cacheKey(j.build.AppID)},
+		slug.EnvCacheGet:   {"GET", CacheKey(j.build.AppID)},
+		slug.EnvCachePut:   {"PUT", CacheKey(j.build.AppID)},
 		slug.EnvChangesGet: {"GET", changesKey(j.build.AppID)},
 		slug.EnvChangesPut: {"PUT", changesKey(j.build.AppID)},
 		slug.EnvSlug:       {"PUT", j.prefix() + "slug.squashfs"},

@@ -20,7 +20,7 @@ func (j *job) sweep(ctx context.Context) {
 		return nil
 	})
 	// The dyno may store as much as it likes under its URLs.
-	for _, key := range []string{cacheKey(j.build.AppID), changesKey(j.build.AppID)} {
+	for _, key := range []string{CacheKey(j.build.AppID), changesKey(j.build.AppID)} {
 		if info, e := j.blobs.Stat(ctx, key); e == nil && info.Size > slug.CacheLimit {
 			keys = append(keys, key)
 		}

@@ -32,5 +32,5 @@ fi
 build_mirrors
 "$target" up --example examples/go
 # From here on a whole platform runs; the rest moves it onto itself.
-as_root "$target" bootstrap --source .
+as_root env GOMODCACHE="$(go env GOMODCACHE)" "$target" bootstrap --source .
 printf '\nAll done in %ds. Run it again to repair; make down stops it.\n' $(($(date +%s) - started))

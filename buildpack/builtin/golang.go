@@ -101,8 +101,9 @@ type goBuild struct {
 // GOFLAGS, so that the app's own win.
 func (g *goBuild) environ() error {
 	cache := filepath.Join(g.CacheDir, "go")
-	for _, dir := range []string{"mod", "build"} {
-		if err := os.MkdirAll(filepath.Join(cache, dir), 0o755); err != nil {
+	modules, compiled := moduleCache(g.CacheDir), filepath.Join(cache, "build")
+	for _, dir := range []string{modules, compiled} {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return err
 		}
 	}
@@ -121,7 +122,7 @@ func (g *goBuild) environ() error {
 		}
 	}
 	g.env = append(g.ConfigEnviron(),
-		"GOMODCACHE="+filepath.Join(cache, "mod"), "GOCACHE="+filepath.Join(cache, "build"),
+		"GOMODCACHE="+modules, "GOCACHE="+compiled,
 		"GOBIN="+filepath.Join(g.Dir, "bin"), "GOPATH="+filepath.Join(cache, "path"),
 		"GOENV=off", "GOWORK=off", "GO111MODULE=on", "GOROOT=",
 		"GOFLAGS="+strings.Join(flags, " "))

@@ -125,7 +125,7 @@ func (g *goBuild) toolchain(ctx context.Context) error {
 // new patch would add another.
 func (g *goBuild) forgetOtherToolchains(kept string) {
 	kept = "v0.0.1-" + kept + "." + runtime.GOOS + "-" + runtime.GOARCH
-	modules := filepath.Join(g.CacheDir, "go", "mod")
+	modules := moduleCache(g.CacheDir)
 	for _, names := range []string{"golang.org/toolchain@v*", "cache/download/golang.org/toolchain/@v/v*"} {
 		paths, _ := filepath.Glob(filepath.Join(modules, names))
 		for _, path := range paths {
