@@ -32,7 +32,8 @@ func (c *bootstrapCommand) command() *cobra.Command {
 		Long: `Have the platform compile and run itself. Stage 0 is what runs inside the seed.
 Stage 1 is compiled by stage 0 and takes over from it; stage 2 is compiled by
 stage 1, stage 3 by stage 2, both without a build cache; they must be equal bit for bit.
-At the end it proves itself. It may be stopped at any point and run again; what
+At the end it proves itself. It needs no network if the module cache of this
+machine (go env GOMODCACHE) has the modules. It may be stopped at any point and run again; what
 runs then is a whole platform at any stage. Run again with another commit in DIR, that is
 pushed, and the platform upgrades itself.`,
 		Example: "$ hoist bootstrap --source .", Args: cobra.NoArgs, RunE: c.run,
@@ -60,24 +61,49 @@ func (c *bootstrapCommand) run(cmd *cobra.Command, _ []string) (err error) {
 	if c.stages, err = seed.Stages(c.settings); err != nil {
 		return err
 	}
-	steps := []bootstrapStep{
-		{"Stage 0: the platform inside the seed", c.start},
-		{"Logging in", c.account},
-		{"Adding an SSH key", c.key},
-		{"Making the app " + hoist.SystemApp, c.system},
+	whole := time.Now()
+	if err := c.do(
+		bootstrapStep{"Stage 0: the platform inside the seed", c.start},
+		bootstrapStep{"Logging in", c.account},
+		bootstrapStep{"Adding an SSH key", c.key},
+		bootstrapStep{"Making the app " + hoist.SystemApp, c.system}); err != nil {
+		return err
 	}
-	if len(c.stages) == 3 {
-		steps = append(steps, bootstrapStep{"Upgrading", c.upgrade})
-	} else {
+	if err := c.do(c.missing()...); err != nil {
+		return err
+	}
+	fmt.Fprintf(c.out, "\nThe platform runs on itself, after %s. Change it and push it again:\n  cd %s && git push hoist HEAD:main\n",
+		time.Since(whole).Round(time.Second), c.work())
+	return nil
+}
+
+// missing are the steps from the stages that were reached on.
+func (c *bootstrapCommand) missing() (steps []bootstrapStep) {
+	if len(c.stages) == 0 {
+		steps = append(steps, bootstrapStep{"Giving its first build the Go modules that this machine has", c.modules})
+	}
+	if len(c.stages) < 3 {
 		steps = append(steps,
 			bootstrapStep{"Stage 1: compiled by stage 0", func() (string, error) { return c.stage(1) }},
 			bootstrapStep{"Taking over from the seed", c.takeOver},
 			bootstrapStep{"Stage 2: compiled by stage 1, without a build cache", func() (string, error) { return c.stage(2) }},
-			bootstrapStep{"Stage 3: compiled by stage 2, without a build cache", func() (string, error) { return c.stage(3) }},
-			bootstrapStep{"Comparing", c.compare})
+			bootstrapStep{"Stage 3: compiled by stage 2, without a build cache", func() (string, error) { return c.stage(3) }})
 	}
-	steps = append(steps, bootstrapStep{"Proving that all parts work", c.smoke})
-	whole := time.Now()
+	if !c.compared() {
+		steps = append(steps, bootstrapStep{"Comparing", c.compare})
+	}
+	if len(c.stages) == 3 {
+		steps = append(steps, bootstrapStep{"Upgrading", c.upgrade})
+	}
+	return append(steps, bootstrapStep{"Proving that all parts work", c.smoke})
+}
+
+type bootstrapStep struct {
+	what string
+	do   func() (said string, err error)
+}
+
+func (c *bootstrapCommand) do(steps ...bootstrapStep) error {
 	for _, s := range steps {
 		begun := time.Now()
 		fmt.Fprintf(c.out, "-----> %s\n", s.what)
@@ -87,14 +113,7 @@ func (c *bootstrapCommand) run(cmd *cobra.Command, _ []string) (err error) {
 		}
 		fmt.Fprintf(c.out, "       %s (%.1fs)\n", strings.ReplaceAll(said, "\n", "\n       "), time.Since(begun).Seconds())
 	}
-	fmt.Fprintf(c.out, "\nThe platform runs on itself, after %s. Change it and push it again:\n  cd %s && git push hoist HEAD:main\n",
-		time.Since(whole).Round(time.Second), c.work())
 	return nil
-}
-
-type bootstrapStep struct {
-	what string
-	do   func() (said string, err error)
 }
 
 // system makes the app and the working copy that a person may change and push.
@@ -115,12 +134,12 @@ func (c *bootstrapCommand) system() (string, error) {
 	if c.commit, err = c.exec("git", "-C", c.work(), "rev-parse", "HEAD"); err != nil {
 		return "", err
 	}
-	if len(c.stages) > 0 && len(c.stages) < 3 && c.stages[0].Commit != c.commit {
+	if len(c.stages) > 0 && (len(c.stages) < 3 || c.differ()) && c.stages[0].Commit != c.commit {
 		c.stages = nil // of another source
 	}
-	// From here on everything is compiled anew, until the end.
-	if flags, _ := c.hoist("config:get", "GOFLAGS", "-a", c.app); flags != "-a" && len(c.stages) < 3 {
-		if _, err := c.hoist("config:set", "GOFLAGS=-a", "-a", c.app); err != nil {
+	// From here on everything is compiled anew, until the stages are compared.
+	if flags, _ := c.hoist("config:get", "GOFLAGS", "-a", c.app); flags != withoutCache && len(c.stages) < 3 {
+		if _, err := c.hoist("config:set", "GOFLAGS="+withoutCache, "-a", c.app); err != nil {
 			return "", err
 		}
 	}

@@ -2,14 +2,11 @@ package main
 
 import (
 	"bytes"
-	"crypto/sha256"
-	"encoding/hex"
+	"cmp"
 	"errors"
 	"fmt"
 	"net/http"
-	"os"
 	"os/exec"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -35,12 +32,7 @@ func (c *bootstrapCommand) stage(n int) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	by := "the seed's compile"
-	for _, t := range st.Tasks {
-		if t.Name == hoist.ComponentCompile && len(t.By) > 0 {
-			by = strings.Join(t.By, ", ")
-		}
-	}
+	by := compiler(st)
 	begun := time.Now()
 	if n == 1 {
 		if err := c.show(c.work(), "git", "push", "hoist", "HEAD:main"); err != nil {
@@ -84,6 +76,19 @@ func (c *bootstrapCommand) stage(n int) (string, error) {
 	}
 	c.stages = append(c.stages, s)
 	return describe(s), seed.SaveStages(c.settings, c.stages)
+}
+
+// compiler is who takes builds: not a dyno that only finishes what it has.
+func compiler(st seed.Status) string {
+	var list []string
+	if st.System != nil {
+		for _, d := range st.System.Dynos {
+			if strings.HasPrefix(d.Name, hoist.ComponentCompile+".") && d.State == string(hoist.DynoUp) {
+				list = append(list, fmt.Sprintf("%s (v%d)", d.Name, d.Version))
+			}
+		}
+	}
+	return cmp.Or(strings.Join(list, ", "), "the seed's compile")
 }
 
 func describe(s seed.Stage) string {
@@ -212,77 +217,6 @@ func (c *bootstrapCommand) pause() {
 	case <-c.ctx.Done():
 	case <-time.After(500 * time.Millisecond):
 	}
-}
-
-// compare is the end.
-func (c *bootstrapCommand) compare() (string, error) {
-	two, three := c.stages[1], c.stages[2]
-	own, err := hoist.FileSHA256(c.self)
-	if err != nil {
-		return "", err
-	}
-	said := "stage 2 = stage 3, bit for bit"
-	if two.Slug != three.Slug {
-		differ, err := c.differences(two.Slug, three.Slug)
-		if err != nil {
-			return "", err
-		}
-		return "", fmt.Errorf("stage 2 and stage 3 differ in:\n%s", differ)
-	}
-	if c.stages[0].Slug == two.Slug {
-		said = "stage 1 = " + said
-	}
-	if own == three.Binary {
-		said += "\nthe seed's own program, built on the host, is the same"
-	} else {
-		said += fmt.Sprintf("\nthe seed's own program is another: %s", own)
-	}
-	if flags, _ := c.hoist("config:get", "GOFLAGS", "-a", c.app); flags == "-a" {
-		if _, err := c.hoist("config:unset", "GOFLAGS", "-a", c.app); err != nil {
-			return "", err
-		}
-		current, err := c.currentRelease()
-		if err != nil {
-			return "", err
-		}
-		if err := c.settle(current.ID, true); err != nil {
-			return "", err
-		}
-	}
-	return said, nil
-}
-
-// binary is the SHA-256 of bin/hoist in a slug.
-func (c *bootstrapCommand) binary(slug string) (string, error) {
-	cmd := exec.CommandContext(c.ctx, "unsquashfs", "-cat", c.settings.SystemSlug(slug), "bin/hoist")
-	sum := sha256.New()
-	var errs bytes.Buffer
-	cmd.Stdout, cmd.Stderr = sum, &errs
-	if err := cmd.Run(); err != nil {
-		return "", fmt.Errorf("%w: %s", err, errs.String())
-	}
-	return hex.EncodeToString(sum.Sum(nil)), nil
-}
-
-// differences names the files in which two slugs differ.
-func (c *bootstrapCommand) differences(a, b string) (string, error) {
-	dir, err := os.MkdirTemp("", "hoist-compare")
-	if err != nil {
-		return "", err
-	}
-	defer os.RemoveAll(dir)
-	for name, slug := range map[string]string{"stage2": a, "stage3": b} {
-		if _, err := output(exec.CommandContext(c.ctx, "unsquashfs", "-q", "-n", "-d", filepath.Join(dir, name), c.settings.SystemSlug(slug))); err != nil {
-			return "", err
-		}
-	}
-	cmd := exec.CommandContext(c.ctx, "diff", "-rq", "stage2", "stage3")
-	cmd.Dir = dir
-	out, _ := cmd.Output() // 1 means that they differ
-	if len(out) == 0 {
-		return "nothing but the order or the times of files", nil
-	}
-	return strings.TrimSpace(string(out)), nil
 }
 
 type builtStage struct {
