@@ -31,10 +31,15 @@ type faultWorld struct {
 // newFaultWorld starts a platform with n small apps that serve. It is taken down with the test.
 func newFaultWorld(t *testing.T, n int, settings ...string) *faultWorld {
 	t.Helper()
+	return newFaultWorldBy(t, (*platform).start, n, settings...)
+}
+
+func newFaultWorldBy(t *testing.T, start func(*platform) error, n int, settings ...string) *faultWorld {
+	t.Helper()
 	if testing.Short() {
 		t.Skip("faults take minutes")
 	}
-	p, err := newPlatform(append([]string{"HOIST_BOOT_TIMEOUT=15s", "HOIST_STOP_GRACE=5s"}, settings...)...)
+	p, err := newPlatformBy(start, append([]string{"HOIST_BOOT_TIMEOUT=15s", "HOIST_STOP_GRACE=5s"}, settings...)...)
 	w := &faultWorld{platform: p, procs: map[string]*process{}, env: map[string][]string{}}
 	t.Cleanup(func() {
 		if t.Failed() {

@@ -73,6 +73,11 @@ func freeNetwork() string {
 // newPlatform starts a platform with two accounts. settings are "NAME=value" for
 // the seed.
 func newPlatform(settings ...string) (*platform, error) {
+	return newPlatformBy((*platform).start, settings...)
+}
+
+// newPlatformBy starts it in another way.
+func newPlatformBy(start func(*platform) error, settings ...string) (*platform, error) {
 	dir, err := os.MkdirTemp("", "hoist-e2e-")
 	if err != nil {
 		return nil, err
@@ -89,7 +94,7 @@ func newPlatform(settings ...string) (*platform, error) {
 	if err := os.MkdirAll(filepath.Join(p.Home, ".ssh"), 0o700); err != nil {
 		return nil, err
 	}
-	if err := p.start(); err != nil {
+	if err := start(p); err != nil {
 		return p, err
 	}
 	for _, person := range []struct{ email, key string }{{p.Email, "id_ed25519"}, {p.OtherEmail, "other"}} {

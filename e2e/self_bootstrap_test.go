@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -12,6 +11,7 @@ import (
 	"os/user"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -48,18 +48,67 @@ func TestSelfBootstrapIsTriedAgain(t *testing.T) {
 		t.Fatalf("again, it ended with %v:\n%s", err, lastLines(out, 60))
 	}
 	w.hoistApp = &faultApp{w: w.faultWorld, Name: source.Name, dir: filepath.Join(w.Home, "hoist-hoist")}
+	w.comparesAgain(t, source.dir)
 	w.invariants(t)
 }
 
-// hoist bootstrap moves the platform from stage 0 to stage 3 on its own
-// source, while an app is asked; stopped in the middle and begun again, it goes on. Then its
+// comparesAgain has the stages compared again, as if that had not been done yet; once with a
+// third stage that is not the second.
+func (w *selfWorld) comparesAgain(t *testing.T, source string) {
+	t.Helper()
+	settings := seed.Settings{DataDir: w.Dir}
+	stages, err := seed.Stages(settings)
+	if err != nil || len(stages) != 3 || !stages[2].Compared {
+		t.Fatalf("%+v, %v", stages, err)
+	}
+	same := stages[2].Slug
+	tree, image := filepath.Join(t.TempDir(), "tree"), filepath.Join(t.TempDir(), "image")
+	for _, args := range [][]string{
+		{"unsquashfs", "-q", "-n", "-d", tree, settings.SystemSlug(same)},
+		{"sh", "-c", "echo '# another' >> " + filepath.Join(tree, "bin/compile")},
+		{"mksquashfs", tree, image, "-comp", "zstd", "-all-root", "-no-progress", "-quiet"},
+	} {
+		if out, err := exec.Command(args[0], args[1:]...).CombinedOutput(); err != nil {
+			t.Fatalf("%v: %v\n%s", args, err, out)
+		}
+	}
+	other, err := fileSHA256(image)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(image)
+	if err := errors.Join(err, os.WriteFile(settings.SystemSlug(other), text, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		slug, says, not string
+		differ          bool
+	}{{other, "stage 2 and stage 3 differ in:\n !    bin/compile (-rwxr-xr-x ", "bin/hoist (", true}, {same, "stage 2 = stage 3, bit for bit", "differ", false}} {
+		stages[2].Slug, stages[2].Compared = c.slug, false
+		if err := seed.SaveStages(settings, stages); err != nil {
+			t.Fatal(err)
+		}
+		out, err := w.bootstrap(t, source, "", nil)
+		if (err != nil) != c.differ || !strings.Contains(out, c.says) || strings.Contains(out, c.not) {
+			t.Errorf("it ended with %v and should say %q:\n%s", err, c.says, lastLines(out, 30))
+		}
+	}
+	if stages, err = seed.Stages(settings); err != nil || len(stages) != 3 || !stages[2].Compared {
+		t.Errorf("compared, but not noted: %+v, %v", stages, err)
+	}
+}
+
+// A newcomer's hoist up and hoist bootstrap move the platform from stage 0 to stage 3 on its own
+// source, without a module proxy and while an app is asked; stopped in the middle and begun again, it goes on. Then its
 // source is changed and pushed.
 func TestSelfBootstrap(t *testing.T) {
-	mirrors := buildMirrors(t)
 	// Go's compiler takes a sixth less of the processor if it collects its garbage less often.
-	w := newSelfWorld(t, 1, append(mirrors, "HOIST_BUILD_TIMEOUT=30m", "HOIST_BUILD_ENV_GOGC=400")...)
-	source := w.sourceRepository(t)
+	w := newSelfWorldBy(t, startByUp, 1, "HOIST_BUILD_TIMEOUT=30m", "HOIST_BUILD_ENV_GOGC=400", "HOIST_BUILD_ENV_GOPROXY=off")
 	t.Cleanup(func() { forgetHost(w.SSH) })
+	n := w.newcomer()
+	w.upAgain(t, n)
+	w.starter = append(n.environ(), "GOMODCACHE="+goEnv(t, "GOMODCACHE")) // from which the program under test was built
+	source := w.sourceRepository(t)
 	l := startLoad(w.faultWorld, w.apps)
 	begun := time.Now()
 
@@ -72,6 +121,9 @@ func TestSelfBootstrap(t *testing.T) {
 	}
 	if !strings.Contains(out, "Taking over from the seed") {
 		t.Fatalf("it did not get to stage 2: %v\n%s", err, out)
+	}
+	if !strings.Contains(out, " that go.sum names, from ") || strings.Contains(out, "go: downloading") {
+		t.Errorf("stage 1 did not get this machine's modules:\n%s", lastLines(out, 200))
 	}
 	t.Logf("stopped after %s:\n%s", time.Since(begun).Round(time.Second), headings(out))
 	if err := w.awaitSettled(time.Minute, 0); err != nil {
@@ -88,14 +140,21 @@ func TestSelfBootstrap(t *testing.T) {
 		}
 	}
 	w.checkStages(t)
+	if code, _, err := w.get("hello", "/"); err != nil || code != http.StatusOK {
+		t.Errorf("the newcomer's app: %d, %v", code, err)
+	}
+	if _, err := n.hoist("access:add", w.Email, "-a", hoist.SystemApp); err != nil {
+		t.Fatal(err)
+	}
+	w.hoistApp = &faultApp{w: w.faultWorld, Name: hoist.SystemApp, dir: filepath.Join(n.home, "hoist-hoist")}
 	w.pushChanged(t)
 	l.mustBeWhole(t, time.Time{}, time.Time{})
 	if !*thorough {
 		return
 	}
-	flags := []string{"--size=performance-m"}
-	for _, setting := range mirrors {
-		flags = append(flags, "-e", strings.TrimPrefix(setting, "HOIST_BUILD_ENV_"))
+	flags := []string{"--size=performance-m"} // and no build cache: it fetches the modules
+	for _, name := range []string{"GOPROXY", "GOSUMDB", "GONOSUMDB", "GONOPROXY", "GOPRIVATE", "GOINSECURE"} {
+		flags = append(flags, "-e", name+"="+goEnv(t, name))
 	}
 	w.compilesItself(t, flags...)
 }
@@ -104,7 +163,6 @@ func TestSelfBootstrap(t *testing.T) {
 // runs then must be what the host makes of it.
 func (w *selfWorld) pushChanged(t *testing.T) {
 	t.Helper()
-	w.hoistApp = &faultApp{w: w.faultWorld, Name: hoist.SystemApp, dir: filepath.Join(w.Home, "hoist-hoist")}
 	c := goodChange(1)
 	file := filepath.Join(w.hoistApp.dir, c.file)
 	text, err := os.ReadFile(file)
@@ -130,9 +188,26 @@ func (w *selfWorld) pushChanged(t *testing.T) {
 	if err := eventually(time.Minute, func() error { return w.runs(goodProgram(t, 1)) }); err != nil {
 		t.Error(err)
 	}
+	if err := w.atStage(3, true); err != nil {
+		t.Error(err)
+	}
 }
 
-// checkStages compares what bootstrap noted with the program that was built here.
+// atStage waits until the seed says that the slug of a stage runs, or one beyond.
+func (w *selfWorld) atStage(number int, beyond bool) error {
+	return eventually(30*time.Second, func() error {
+		st, err := w.status()
+		if err == nil && (st.System == nil || st.System.Stage != number || st.System.Beyond != beyond) {
+			err = fmt.Errorf("the seed does not say stage %d, beyond %v, but %+v", number, beyond, st.System)
+		}
+		return err
+	})
+}
+
+// compiledBy is a dyno that compiles, and of which release.
+var compiledBy = regexp.MustCompile(`^compile\.1 \(v(\d+)\)$`)
+
+// checkStages compares what bootstrap noted with the program that was built here, and with the releases.
 func (w *selfWorld) checkStages(t *testing.T) {
 	t.Helper()
 	stages, err := seed.Stages(seed.Settings{DataDir: w.Dir})
@@ -149,10 +224,57 @@ func (w *selfWorld) checkStages(t *testing.T) {
 		if s.Number != i+1 || s.Binary != own {
 			t.Errorf("stage %d has the program %s, the host built %s", s.Number, s.Binary, own)
 		}
+		if s.Size <= 0 || s.Took <= 0 {
+			t.Errorf("stage %d has %d bytes and took %s", s.Number, s.Size, s.Took)
+		}
+		if i == 0 {
+			if s.By != "the seed's compile" {
+				t.Errorf("stage 1 was compiled by %s", s.By)
+			}
+			continue
+		}
+		// A release in between is of a build that was released, but not noted: it was stopped then.
+		by := compiledBy.FindStringSubmatch(s.By)
+		if by == nil {
+			t.Errorf("stage %d was compiled by %s", s.Number, s.By)
+		} else if v, _ := strconv.Atoi(by[1]); v < stages[i-1].Release || v >= s.Release {
+			t.Errorf("stage %d, v%d, was compiled by v%d; stage %d is v%d", s.Number, s.Release, v, i, stages[i-1].Release)
+		}
+		if flags, err := w.goFlags(s.Release); flags != "-a" || err != nil {
+			t.Errorf("stage %d was compiled with GOFLAGS=%q, %v", s.Number, flags, err)
+		}
 	}
-	if stages[1].Slug != stages[2].Slug {
-		t.Error("the slugs of stages 2 and 3 differ")
+	if stages[1].Slug != stages[2].Slug || !stages[2].Compared {
+		t.Errorf("the slugs of stages 2 and 3 differ, or were not compared: %+v", stages[1:])
 	}
+	current, err := w.currentRelease()
+	if err != nil {
+		t.Error(err)
+	}
+	if flags, err := w.goFlags(current.Version); flags != "" || err != nil {
+		t.Errorf("it runs with GOFLAGS=%q, %v", flags, err)
+	}
+	var now []struct{ Flags string }
+	if err := w.query(&now, `SELECT config->>'GOFLAGS' AS flags FROM apps WHERE name = $1 AND config ? 'GOFLAGS'`, hoist.SystemApp); err != nil || len(now) > 0 {
+		t.Errorf("GOFLAGS stayed: %v, %v", now, err)
+	}
+	if err := w.atStage(3, false); err != nil {
+		t.Error(err)
+	}
+}
+
+// goFlags are those of a release of the platform; also of the build that it came of.
+func (w *selfWorld) goFlags(version int) (string, error) {
+	var list []struct{ Flags string }
+	err := w.query(&list, `SELECT coalesce(r.config->>'GOFLAGS', '') AS flags FROM releases r JOIN apps a ON a.id = r.app_id
+		WHERE a.name = $1 AND r.version = $2`, hoist.SystemApp, version)
+	if err == nil && len(list) != 1 {
+		err = fmt.Errorf("%d releases v%d", len(list), version)
+	}
+	if err != nil {
+		return "", err
+	}
+	return list[0].Flags, nil
 }
 
 // bootstrap runs `hoist bootstrap`. When that has said a text, something is done to it.
@@ -161,7 +283,10 @@ func (w *selfWorld) bootstrap(t *testing.T, source, at string, then func(p *os.P
 	ctx, cancel := context.WithTimeout(t.Context(), 40*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, hoistBin, "bootstrap", "--source", source)
-	cmd.Dir, cmd.Env, cmd.WaitDelay = w.Home, append(w.environ(), w.seedEnv()[len(os.Environ()):]...), time.Second
+	cmd.Dir, cmd.Env, cmd.WaitDelay = w.Home, w.starter, time.Second
+	if cmd.Env == nil {
+		cmd.Env = append(w.environ(), w.seedEnv()[len(os.Environ()):]...)
+	}
 	var once sync.Once
 	var doing sync.WaitGroup
 	text := &heardBuffer{heard: func(out string) {
@@ -208,7 +333,7 @@ func (w *selfWorld) sourceRepository(t *testing.T) string {
 	}
 	list, err := exec.Command("git", "-C", root, "ls-files", "-z", "--cached", "--others", "--exclude-standard").Output()
 	if err != nil {
-		t.Skipf("the source is in no git repository: %v", err)
+		t.Fatalf("the source is in no git repository, which names what belongs to it: %v", err)
 	}
 	dir := filepath.Join(w.Home, "source")
 	for name := range strings.SplitSeq(strings.TrimSuffix(string(list), "\x00"), "\x00") {
@@ -234,41 +359,6 @@ func (w *selfWorld) sourceRepository(t *testing.T) string {
 		}
 	}
 	return dir
-}
-
-// buildMirrors are the settings with which build dynos get Go modules as this
-// machine does, as script/lib.sh has them. Without a proxy that answers there is
-// no bootstrap.
-func buildMirrors(t *testing.T) (settings []string) {
-	t.Helper()
-	out, err := exec.Command("go", "env", "-json", "-changed").Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	changed := map[string]string{}
-	if err := json.Unmarshal(out, &changed); err != nil {
-		t.Fatal(err)
-	}
-	for _, name := range []string{"GOPROXY", "GOSUMDB", "GONOSUMDB", "GONOPROXY", "GOPRIVATE", "GOINSECURE"} {
-		if value := changed[name]; value != "" {
-			settings = append(settings, fmt.Sprintf("HOIST_BUILD_ENV_%s=%s", name, value))
-		}
-	}
-	proxies, err := exec.Command("go", "env", "GOPROXY").Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	first, _, _ := strings.Cut(strings.TrimSpace(string(proxies)), ",")
-	client := http.Client{Timeout: 20 * time.Second}
-	resp, err := client.Get(strings.TrimSuffix(first, "/") + "/github.com/spf13/cobra/@v/list")
-	if err != nil {
-		t.Skipf("no Go modules can be had: %v", err)
-	}
-	resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		t.Skipf("no Go modules can be had: %s", resp.Status)
-	}
-	return settings
 }
 
 // forgetHost takes the platform's key out of the person's known hosts, where

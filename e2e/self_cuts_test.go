@@ -116,8 +116,8 @@ func (c *cuts) intoBootstrap() {
 	t := c.t
 	t.Helper()
 	t.Cleanup(func() { forgetHost(c.SSH) })
-	source := c.compiledSource(t)
-	for _, stage := range []string{"Stage 1: ", "Taking over", "Stage 2: ", "Stage 3: "} {
+	source, said := c.compiledSource(t), ""
+	for _, stage := range []string{"Stage 1: ", "Taking over", "Stage 2: ", "Stage 3: ", "Comparing"} {
 		after, reached := c.moment(5*time.Second), false
 		end := c.setting(time.Second)
 		out, err := c.bootstrap(t, source.dir, stage, func(*os.Process) {
@@ -125,6 +125,7 @@ func (c *cuts) intoBootstrap() {
 			c.cut("a bootstrap: "+stage, after, c.r.IntN(2) == 0)
 		})
 		end()
+		said += out
 		if !reached {
 			t.Fatalf("it does not get to %q: %v\n%s", stage, err, lastLines(out, 60))
 		}
@@ -138,7 +139,7 @@ func (c *cuts) intoBootstrap() {
 	}
 	begun := time.Now()
 	out, err := c.bootstrap(t, source.dir, "", nil)
-	if err != nil || !strings.Contains(out, "stage 2 = stage 3, bit for bit") {
+	if err != nil || !strings.Contains(said+out, "stage 2 = stage 3, bit for bit") {
 		t.Fatalf("bootstrap, begun again after power cuts: %v\n%s", err, lastLines(out, 60))
 	}
 	t.Logf("bootstrap, begun again after power cuts, ended after %s:\n%s", time.Since(begun).Round(time.Second), headings(out))

@@ -20,12 +20,18 @@ import (
 type selfWorld struct {
 	*faultWorld
 	hoistApp *faultApp
+	starter  []string // the environment of who bootstraps, if not Ada's
 }
 
 // newSelfWorld starts a platform with n apps at stage 0.
 func newSelfWorld(t *testing.T, n int, settings ...string) *selfWorld {
 	t.Helper()
-	w := &selfWorld{faultWorld: newFaultWorld(t, 0, settings...)}
+	return newSelfWorldBy(t, (*platform).start, n, settings...)
+}
+
+func newSelfWorldBy(t *testing.T, start func(*platform) error, n int, settings ...string) *selfWorld {
+	t.Helper()
+	w := &selfWorld{faultWorld: newFaultWorldBy(t, start, 0, settings...)}
 	t.Cleanup(func() {
 		if t.Failed() {
 			w.tell(t)
