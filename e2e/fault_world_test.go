@@ -186,6 +186,7 @@ type faultApp struct {
 	w    *faultWorld
 	Name string
 	dir  string
+	as   []string // the environment of who works on it, if not Ada's
 
 	mu      sync.Mutex
 	version int      // of the source, as last acknowledged
@@ -229,12 +230,19 @@ func (w *faultWorld) environ() []string {
 		"SSL_CERT_FILE="+w.caFile(), "GIT_SSL_CAINFO="+w.caFile())
 }
 
+func (a *faultApp) environ() []string {
+	if a.as != nil {
+		return a.as
+	}
+	return a.w.environ()
+}
+
 // git runs git in the app's directory; heard is told all output so far.
 func (a *faultApp) git(heard func(out string), args ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "git", args...)
-	cmd.Dir, cmd.Env, cmd.WaitDelay = a.dir, a.w.environ(), 10*time.Second
+	cmd.Dir, cmd.Env, cmd.WaitDelay = a.dir, a.environ(), 10*time.Second
 	out := &heardBuffer{heard: heard}
 	cmd.Stdout, cmd.Stderr = out, out
 	err := cmd.Run()
@@ -353,7 +361,7 @@ func (a *faultApp) scale(process string, n int) error {
 // cli is the command line, about this app.
 func (a *faultApp) cli(ctx context.Context, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, hoistBin, args...)
-	cmd.Env, cmd.Dir, cmd.WaitDelay = append(a.w.environ(), "HOIST_APP="+a.Name), a.dir, time.Second
+	cmd.Env, cmd.Dir, cmd.WaitDelay = append(a.environ(), "HOIST_APP="+a.Name), a.dir, time.Second
 	return cmd
 }
 

@@ -143,10 +143,8 @@ func TestSelfBootstrap(t *testing.T) {
 	if code, _, err := w.get("hello", "/"); err != nil || code != http.StatusOK {
 		t.Errorf("the newcomer's app: %d, %v", code, err)
 	}
-	if _, err := n.hoist("access:add", w.Email, "-a", hoist.SystemApp); err != nil {
-		t.Fatal(err)
-	}
-	w.hoistApp = &faultApp{w: w.faultWorld, Name: hoist.SystemApp, dir: filepath.Join(n.home, "hoist-hoist")}
+	w.hoistApp = &faultApp{w: w.faultWorld, Name: hoist.SystemApp, dir: filepath.Join(n.home, "hoist-hoist"),
+		as: append(n.environ(), "GIT_AUTHOR_NAME=New", "GIT_AUTHOR_EMAIL=new@example.com", "GIT_COMMITTER_NAME=New", "GIT_COMMITTER_EMAIL=new@example.com")}
 	w.pushChanged(t)
 	l.mustBeWhole(t, time.Time{}, time.Time{})
 	if !*thorough {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -165,10 +164,7 @@ func (w *selfWorld) compilesItself(t *testing.T, flags ...string) {
 		t.Fatal(err)
 	}
 	begun := time.Now()
-	args := append(append([]string{"run", "-a", hoist.SystemApp}, flags...), "bin/compile", ".")
-	cmd := exec.CommandContext(t.Context(), hoistBin, args...)
-	cmd.Env, cmd.WaitDelay = w.environ(), time.Second
-	out, err := cmd.CombinedOutput()
+	out, err := w.hoistApp.cli(t.Context(), append(append([]string{"run"}, flags...), "bin/compile", ".")...).CombinedOutput()
 	t.Logf("bin/compile . in %s, v%d is %s", time.Since(begun).Round(100*time.Millisecond), release.Version, release.Slug)
 	if err != nil || release.Slug == "" || !strings.Contains(string(out), "SHA256:"+release.Slug) {
 		t.Errorf("%v\n%s", err, out)
