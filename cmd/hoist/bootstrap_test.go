@@ -148,3 +148,11 @@ func TestWhoCompilesIsTheDynoThatTakesBuilds(t *testing.T) {
 		t.Error(by)
 	}
 }
+
+func TestWhatIsLeftOfAPowerCutIsNoDyno(t *testing.T) {
+	for name, left := range map[string]bool{"git": true, "runtime": true, "git.1": false, "compile.12": false, seed.Whole: false} {
+		if noDyno(seed.Provable{ID: "1", Name: name}) != left {
+			t.Errorf("%s: %v", name, !left)
+		}
+	}
+}
