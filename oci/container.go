@@ -94,6 +94,9 @@ func (c *container) ended() bool {
 func (c *container) setEndedBy(sig unix.Signal) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.EndedBy == sig {
+		return nil
+	}
 	c.EndedBy = sig
 	return c.save()
 }
@@ -141,7 +144,7 @@ func (e *Engine) supervise(c *container) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	exit.TimedOut = c.TimedOut
-	if c.EndedBy != 0 && code == 128+int(unix.SIGKILL) {
+	if c.EndedBy != 0 && code == 128+int(unix.SIGKILL) && !exit.OOM && !exit.TimedOut {
 		exit.Code = 128 + int(c.EndedBy)
 	}
 	c.Exit = &exit

@@ -1,8 +1,10 @@
 package oci
 
 import (
+	"bufio"
 	"context"
 	"errors"
+	"fmt"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -165,6 +167,81 @@ func TestNobodyIsSignalledInAContainerThatEndedUnseen(t *testing.T) {
 		if err := new(Engine).signal(c, sig); err != nil {
 			t.Errorf("%s: %v", sig, err)
 		}
+	}
+}
+
+// A process without a handler, as the first of a container, is ended by a signal: when the others that were
+// told have ended, without those that never listen, and not in the signal's name if it took SIGKILL.
+func TestASignalEndsTheFirstProcessAfterThoseThatItTold(t *testing.T) {
+	const deaf = `$SIG{TERM} = "IGNORE"; $| = 1; print "up\n"; <STDIN>`
+	const busy = `$SIG{TERM} = sub { $SIG{TERM} = "IGNORE"; print "told\n"; <STDIN>; exit }; $| = 1; print "up\n"; sleep 100`
+	for name, test := range map[string]struct {
+		helper string
+		kill   bool
+		code   int
+	}{
+		"deaf": {deaf, false, 143}, "busy": {busy, false, 143}, "busy for too long": {busy, true, 137},
+	} {
+		t.Run(name, func(t *testing.T) {
+			helper := exec.Command("perl", "-e", test.helper)
+			in, _ := helper.StdinPipe()
+			out, _ := helper.StdoutPipe()
+			first := exec.Command("sleep", "100")
+			if err := errors.Join(helper.Start(), first.Start()); err != nil {
+				t.Fatal(err)
+			}
+			defer helper.Wait()
+			defer helper.Process.Kill()
+			defer first.Process.Kill()
+			p, err := openProcess(first.Process.Pid, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			c := &container{name: "c", dir: t.TempDir(), process: p, done: make(chan struct{})}
+			e := &Engine{cgroups: &cgroups{root: t.TempDir(), parent: "/x", v2: true}}
+			procs := filepath.Join(e.cgroups.dir("pids", "c"), "cgroup.procs")
+			hold := func(pids string) {
+				if err := errors.Join(os.MkdirAll(filepath.Dir(procs), 0o755), os.WriteFile(procs, []byte(pids), 0o600)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			hold(fmt.Sprintf("%d\n%d\n", p.pid, helper.Process.Pid))
+			said := bufio.NewReader(out)
+			if line, err := said.ReadString('\n'); line != "up\n" {
+				t.Fatal(line, err)
+			}
+			if err := e.signal(c, unix.SIGTERM); err != nil {
+				t.Fatal(err)
+			}
+			if test.helper == busy {
+				if line, err := said.ReadString('\n'); line != "told\n" {
+					t.Fatal(line, err)
+				}
+				time.Sleep(100 * time.Millisecond)
+				if st, err := readStat(p.pid); err != nil || st.zombie {
+					t.Fatalf("it did not wait for the other: %+v, %v", st, err)
+				}
+			}
+			switch {
+			case test.kill:
+				if err := e.signal(c, unix.SIGKILL); err != nil {
+					t.Fatal(err)
+				}
+			case test.helper == busy:
+				in.Close()
+				helper.Wait()
+				hold(fmt.Sprintln(p.pid))
+			}
+			go e.supervise(c)
+			select {
+			case <-c.done:
+			case <-time.After(20 * time.Second):
+				t.Fatal("it has not ended")
+			}
+			if c.Exit.Code != test.code {
+				t.Errorf("its code is %d", c.Exit.Code)
+			}
+		})
 	}
 }
 

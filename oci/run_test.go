@@ -178,6 +178,7 @@ func TestSignals(t *testing.T) {
 		"handled":                    {`trap 'echo bye; exit 3' TERM; echo up; while :; do sleep 0.05; done`, syscall.SIGTERM, 3, "up\nbye\n"},
 		"unhandled by first process": {`echo up; exec sleep 100`, syscall.SIGTERM, 143, "up\n"},
 		"unhandled by first process, which is not the last": {`perl -e '$SIG{TERM} = sub { sleep 1; print "bye\n"; exit }; $| = 1; print "up\n"; sleep 100'; echo after`, syscall.SIGTERM, 143, "up\nbye\n"},
+		"a helper that ignores it and ends with the first":  {`exec 3> >(trap '' TERM; echo up; exec cat); exec sleep 100`, syscall.SIGTERM, 143, "up\n"},
 		"kill":          {`trap '' TERM; echo up; sleep 100`, syscall.SIGKILL, 137, "up\n"},
 		"every process": {`trap 'wait; exit 4' TERM; (trap 'echo child; sleep 0.5; exit' TERM; while :; do sleep 0.05; done) & sleep 0.2; echo up; wait`, syscall.SIGTERM, 4, "up\nchild\n"},
 	} {

@@ -2,6 +2,7 @@ package oci
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -16,7 +17,7 @@ import (
 // Signal sends a signal to every process of the container. The kernel keeps signals
 // from the first process of a PID namespace that it has no handler for
 // (pid_namespaces(7)); since a dyno's command is that process, such a signal
-// is made to do what it does elsewhere, when the others have ended.
+// is made to do what it does elsewhere, when the others that it ends have ended.
 func (e *Engine) Signal(_ context.Context, id hoist.ID, sig int) error {
 	c, err := e.container(id)
 	if err != nil {
@@ -30,7 +31,7 @@ func (e *Engine) signal(c *container, sig unix.Signal) error {
 		return nil
 	}
 	if sig == unix.SIGKILL {
-		return c.process.kill(sig)
+		return errors.Join(c.setEndedBy(0), c.process.kill(sig)) // what was sent before did not end it in time
 	}
 	ends := endsByDefault(sig) && unhandled(c.process.pid, sig)
 	if ends {
@@ -47,7 +48,11 @@ func (e *Engine) signal(c *container, sig unix.Signal) error {
 			return err
 		}
 	}
+	var told []int
 	for _, pid := range others {
+		if !ignores(pid, sig) {
+			told = append(told, pid)
+		}
 		if err := unix.Kill(pid, sig); err != nil && err != unix.ESRCH {
 			return fmt.Errorf("oci: signal %s: %w", c.ID, err)
 		}
@@ -58,7 +63,7 @@ func (e *Engine) signal(c *container, sig unix.Signal) error {
 	case len(others) == 0:
 		return c.process.kill(unix.SIGKILL)
 	}
-	go e.endLast(c)
+	go e.endLast(c, sig, told)
 	return nil
 }
 
@@ -67,10 +72,11 @@ func (e *Engine) others(c *container) []int {
 	return slices.DeleteFunc(e.cgroups.pids(c.name), func(pid int) bool { return pid == c.process.pid })
 }
 
-// endLast kills the first process of a container when there is no other: the kernel takes all
-// with it, and they may have something to do at the end.
-func (e *Engine) endLast(c *container) {
-	for len(e.others(c)) > 0 {
+// endLast kills the first process of a container when there is no other that sig has told to end: the
+// kernel takes all with it, and they may have something to do at the end. Who ignores the signal may do so
+// because it ends with the first process, as the helpers of a program do; but who was told may ignore it from then on.
+func (e *Engine) endLast(c *container, sig unix.Signal, told []int) {
+	for slices.ContainsFunc(e.others(c), func(pid int) bool { return slices.Contains(told, pid) || !ignores(pid, sig) }) {
 		select {
 		case <-c.done:
 			return
@@ -95,19 +101,31 @@ func endsByDefault(sig unix.Signal) bool {
 
 // unhandled reports whether a process neither catches, ignores nor blocks a signal.
 func unhandled(pid int, sig unix.Signal) bool {
+	set, err := signals(pid, "SigCgt", "SigIgn", "SigBlk")
+	return err == nil && set&(1<<(sig-1)) == 0
+}
+
+func ignores(pid int, sig unix.Signal) bool {
+	set, err := signals(pid, "SigIgn")
+	return err == nil && set&(1<<(sig-1)) != 0
+}
+
+// signals returns the signals in any of a process's sets (proc_pid_status(5)), signal n as bit n-1.
+func signals(pid int, sets ...string) (all uint64, err error) {
 	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
-		return false
+		return 0, err
 	}
 	for line := range strings.Lines(string(data)) {
 		name, value, _ := strings.Cut(line, ":")
-		if name != "SigCgt" && name != "SigIgn" && name != "SigBlk" {
+		if !slices.Contains(sets, name) {
 			continue
 		}
-		mask, err := strconv.ParseUint(strings.TrimSpace(value), 16, 64)
-		if err != nil || mask&(1<<(sig-1)) != 0 {
-			return false
+		set, err := strconv.ParseUint(strings.TrimSpace(value), 16, 64)
+		if err != nil {
+			return 0, err
 		}
+		all |= set
 	}
-	return true
+	return all, nil
 }
