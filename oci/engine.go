@@ -72,6 +72,7 @@ type Engine struct {
 	closed    atomic.Bool
 	noIdmap   atomic.Bool // slugs are copied, see copySlug
 	noLayers  atomic.Bool // for each container
+	copyDisk  int64       // see there
 
 	mu         sync.Mutex
 	containers map[hoist.ID]*container
@@ -108,6 +109,7 @@ func New(cfg Config) (_ *Engine, err error) {
 		dir:        dir,
 		mnt:        "/run/hoist-" + cfg.Name,
 		containers: map[hoist.ID]*container{},
+		copyDisk:   copyDisk,
 	}
 	e.spares = newSpares(e, cfg.Spares)
 	e.slugs = slugMounts{dir: filepath.Join(e.mnt, "slugs"), byPath: map[string]*slugMount{}}

@@ -9,6 +9,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -263,8 +265,82 @@ func TestTheKernelIsAskedToKillADynoAsAWhole(t *testing.T) {
 	}
 }
 
+// awake calls a function whenever somebody asks whether it is done.
+type awake struct {
+	context.Context
+	asked func()
+}
+
+func (a awake) Err() error {
+	a.asked()
+	return nil
+}
+
+func TestACopyOfManyDirectoriesBelowALongPathTakesLittleMemory(t *testing.T) {
+	const many = 600
+	from, to := t.TempDir(), t.TempDir()
+	deep := filepath.Join(from, strings.Repeat("/"+strings.Repeat("x", 250), 14))
+	if err := os.MkdirAll(deep, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for i := range many {
+		if err := os.Mkdir(filepath.Join(deep, strconv.Itoa(i)), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	heap := func() int {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		return int(m.HeapAlloc)
+	}
+	before, most, asked := heap(), 0, 0
+	ctx := awake{t.Context(), func() {
+		if asked++; asked%(many/2) == 0 { // in the midst of them, and near their end
+			most = max(most, heap())
+		}
+	}}
+	if err := copyOwned(ctx, from, to, os.Getuid(), 0); err != nil {
+		t.Fatal(err)
+	}
+	if asked != 14+many {
+		t.Errorf("%d entries", asked)
+	}
+	if grown := most - before; grown > 1<<20 {
+		t.Errorf("%d directories took %d bytes", many, grown)
+	}
+}
+
+func TestACopyHasAnEnd(t *testing.T) {
+	from := t.TempDir()
+	for _, dir := range []string{"a/b", "c"} {
+		if err := os.MkdirAll(filepath.Join(from, dir), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for left, fits := range map[int]bool{2: false, 3: true} {
+		src, err := os.OpenRoot(from)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer src.Close()
+		dst, err := os.OpenRoot(t.TempDir())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer dst.Close()
+		c := treeCopy{src: src, dst: dst, owner: os.Getuid(), left: left}
+		if err := c.copy(t.Context()); (err == nil) != fits {
+			t.Errorf("of %d entries: %v", left, err)
+		}
+	}
+}
+
 // DisableIdmap makes an engine work as on kernels before 6.2.
 func DisableIdmap(e *Engine) { e.noIdmap.Store(true) }
+
+// CopyTo makes an engine copy slugs onto disks of dynos' sizes, if they are larger than size.
+func CopyTo(e *Engine, size int64) { e.copyDisk = size }
 
 // DisableLayers makes an engine work as on kernels before 5.19.
 func DisableLayers(e *Engine) { e.noLayers.Store(true) }

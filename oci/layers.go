@@ -88,7 +88,7 @@ func (e *Engine) mountApp(ctx context.Context, c *container, spec hoist.Containe
 			e.log.Info("slugs are copied onto each dyno's disk, as this kernel cannot show files to dynos as their own (Linux 5.19 can)", "err", err)
 		}
 	}
-	return copyOwned(ctx, slug.dir, l.app, int(l.base+dynoUID))
+	return copyOwned(ctx, slug.dir, l.app, int(l.base+dynoUID), diskSize(c.disk))
 }
 
 // overlay makes what is at /app begin as lower; changes go to the disk. A kernel that does not
@@ -121,8 +121,8 @@ func (l *layers) close() {
 }
 
 // bindSlug shows the slug at the new directory to, as a container sees it whose user ids
-// begin at base: the slug itself or, if this kernel cannot, which it is asked only once, its copy on
-// a disk of the given size.
+// begin at base: the slug itself or, if this kernel cannot, which it is asked only once, its copy for
+// dynos with disks of the given size.
 func (e *Engine) bindSlug(ctx context.Context, slug *slugMount, to string, base uint32, disk int64) error {
 	if !e.noIdmap.Load() {
 		err := bindIdmapped(slug.dir, to, slug.owner, base)
