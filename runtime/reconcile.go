@@ -34,10 +34,9 @@ func (r *Runtime) ringFor(app hoist.ID) {
 func (r *Runtime) reconcileLoop(ctx context.Context) {
 	tick := time.NewTicker(hoist.ResyncInterval)
 	defer tick.Stop()
-	var steady steady
 	for {
-		if err := r.resync(ctx, steady.look(time.Now(), r.cfg.LostAfter)); err != nil {
-			steady.broke(time.Now())
+		if err := r.resync(ctx, r.steady.look(time.Now(), r.cfg.LostAfter)); err != nil {
+			r.steady.broke(time.Now())
 			if ctx.Err() == nil {
 				r.log.Warn("waits", "for", "database: "+err.Error())
 			}
@@ -95,10 +94,12 @@ func (r *Runtime) resync(ctx context.Context, lostAfter time.Duration) error {
 
 // reconcileEach looks at apps, of which one that fails is not the others' trouble.
 func (r *Runtime) reconcileEach(ctx context.Context, apps []hoist.ID) {
+	r.steady.step(time.Now(), r.cfg.LostAfter)
 	for _, app := range apps {
 		if err := r.reconcile(ctx, app); err != nil && ctx.Err() == nil {
 			r.log.Warn("reconcile", "app", app, "error", err)
 		}
+		r.steady.step(time.Now(), r.cfg.LostAfter)
 	}
 }
 

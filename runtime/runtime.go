@@ -89,9 +89,12 @@ type Runtime struct {
 	rung   chan struct{} // there are ids
 	wake   chan struct{} // look at our dynos again
 	lost   chan struct{} // look for lost workers
+	steady steady        // of the loop that looks after apps
 	away   atomic.Bool   // the database was, when we looked last
 	mu     sync.Mutex
 	dynos  map[hoist.ID]*supervisor // under mu; changed by the worker's loop only
+	// orphans are containers without a row of ours, which are removed.
+	orphans sync.Map
 }
 
 // New makes a runtime; Run starts it.

@@ -11,16 +11,22 @@ import (
 // forward: all rows are old then, until everybody has renewed its own.
 type steady struct {
 	since time.Time
-	seen  time.Time // the wall clock at the last look
+	seen  time.Time // the wall clock at the last step
 }
 
-// look returns after how long a silent worker is lost; 0 for those that are known to be and no others.
-func (s *steady) look(now time.Time, after time.Duration) time.Duration {
+// step notes that this worker is at work: it was away if that was too long ago. A pass over
+// many apps may well take longer, but no step of one.
+func (s *steady) step(now time.Time, after time.Duration) {
 	wall := now.Round(0) // the other clock stands still while a machine sleeps
 	if wall.Sub(s.seen) > hoist.ResyncInterval+after/4 {
 		s.since = now
 	}
 	s.seen = wall
+}
+
+// look returns after how long a silent worker is lost; 0 for those that are known to be and no others.
+func (s *steady) look(now time.Time, after time.Duration) time.Duration {
+	s.step(now, after)
 	if now.Sub(s.since) <= after {
 		return 0
 	}

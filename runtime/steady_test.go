@@ -25,4 +25,15 @@ func TestNobodyIsLostJustAfterTheClockWasSetForward(t *testing.T) {
 	looks("when all had time to renew", 60, after)
 	s.broke(now)
 	looks("after the database was away", 9, 0)
+	looks("when it has been back for a while", 6, after)
+	for range 3 { // passes that take longer than the time between two
+		for range 8 {
+			now = now.Add(time.Second)
+			s.step(now, after)
+		}
+		looks("when there is much to do", 3, after)
+	}
+	now = now.Add(9 * time.Second)
+	s.step(now, after)
+	looks("after a pause in the midst of a pass", 9, 0)
 }

@@ -40,6 +40,7 @@ func (r *Runtime) workerLoop(ctx context.Context, asked <-chan struct{}, contain
 		if err == nil && !adopted {
 			adopted = true
 			for id := range found {
+				r.orphans.Store(id, nil)
 				orphans.Go(func() { r.removeOrphan(ctx, id) }) // one may not end, and this worker has to be seen
 			}
 			for _, d := range r.served() {
@@ -145,7 +146,10 @@ func (r *Runtime) claim(ctx context.Context) error {
 		return err
 	}
 	// What we still clean up after having lost it comes later.
-	waiting = slices.DeleteFunc(waiting, func(d hoist.Dyno) bool { return r.dynos[d.ID] != nil })
+	waiting = slices.DeleteFunc(waiting, func(d hoist.Dyno) bool {
+		_, orphan := r.orphans.Load(d.ID)
+		return orphan || r.dynos[d.ID] != nil
+	})
 	if len(waiting) == 0 {
 		return nil
 	}
@@ -183,6 +187,8 @@ func (r *Runtime) removeOrphan(ctx context.Context, id hoist.ID) {
 	log := r.log.With("id", id)
 	log.Info("removing a container that nobody wants any more")
 	r.remove(ctx, id, log)
+	r.orphans.Delete(id)
+	signal(r.wake) // it may have a row again
 }
 
 // remove frees a container, for as long as it takes.
