@@ -148,7 +148,7 @@ func (s *Settings) setComponents(v string) error {
 // DefaultConfig if it does. A platform that was restored in the data directory
 // has its own defaults, and one that ran there was given some; an empty variable takes that back.
 func Load(path string, environ []string, flags map[string]string, without []string) (Settings, error) {
-	s, err := load(Defaults(), path, environ, flags, without)
+	s, err := load(Defaults(), path, environ, flags, without) // for the data directory
 	if err != nil {
 		return s, err
 	}
@@ -156,7 +156,10 @@ func Load(path string, environ []string, flags map[string]string, without []stri
 	if err != nil {
 		return s, err
 	}
-	return load(own, path, append(givenBefore(s.DataDir), environ...), flags, without)
+	if s, err = load(own, path, append(givenBefore(s.DataDir), environ...), flags, without); err != nil {
+		return s, err
+	}
+	return s, s.check()
 }
 
 func load(s Settings, path string, environ []string, flags map[string]string, without []string) (Settings, error) {
@@ -203,7 +206,9 @@ func load(s Settings, path string, environ []string, flags map[string]string, wi
 		}
 		s.Components = slices.DeleteFunc(s.Components, func(other string) bool { return other == c })
 	}
-	return s, s.check()
+	var err error
+	s.DataDir, err = filepath.Abs(s.DataDir)
+	return s, err
 }
 
 func (s *Settings) readFile(path string) error {
@@ -220,10 +225,7 @@ func (s *Settings) readFile(path string) error {
 	return nil
 }
 
-func (s *Settings) check() (err error) {
-	if s.DataDir, err = filepath.Abs(s.DataDir); err != nil {
-		return err
-	}
+func (s *Settings) check() error {
 	if s.Domain == "" || strings.ContainsAny(s.Domain, "/: ") {
 		return fmt.Errorf("domain: %q is not a host name", s.Domain)
 	}

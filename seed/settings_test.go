@@ -62,6 +62,30 @@ func TestWhatASeedWasGivenIsGivenToTheNext(t *testing.T) {
 	}
 }
 
+// Settings are judged together with those that are remembered.
+func TestASettingMayGoWithARememberedOne(t *testing.T) {
+	dir := t.TempDir()
+	first, err := seed.Load("", []string{"HOIST_DATA=" + dir}, map[string]string{"http-port": "80", "tls-cert": "a.pem", "tls-key": "key.pem"}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := json.Marshal(first)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "settings.json"), text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for flag, value := range map[string]string{"https-port": "8080", "tls-cert": "b.pem"} { // 8080 is the default of HTTP
+		if _, err := seed.Load("", nil, map[string]string{"data": dir, flag: value}, nil); err != nil {
+			t.Errorf("--%s: %v", flag, err)
+		}
+	}
+	if _, err := seed.Load("", nil, map[string]string{"data": dir, "https-port": "80"}, nil); err == nil || !strings.Contains(err.Error(), "both 80") {
+		t.Errorf("the port that is remembered: %v", err)
+	}
+}
+
 func TestWrongSettingsAreNamed(t *testing.T) {
 	for env, want := range map[string]string{
 		"HOIST_HTTP_PORT=x":         "HOIST_HTTP_PORT",
