@@ -378,8 +378,16 @@ func (c *upCommand) copyExample() error {
 		return nil
 	}
 	unfinished := c.work() + ".new"
-	return errors.Join(os.RemoveAll(unfinished), os.CopyFS(unfinished, os.DirFS(c.example)),
-		c.person.own(unfinished), os.Rename(unfinished, c.work()))
+	if err := os.RemoveAll(unfinished); err != nil {
+		return err
+	}
+	if err := os.CopyFS(unfinished, os.DirFS(c.example)); err != nil {
+		return err
+	}
+	if err := c.person.own(unfinished); err != nil {
+		return err
+	}
+	return os.Rename(unfinished, c.work())
 }
 
 func (c *upCommand) push() (string, error) {
