@@ -148,7 +148,7 @@ func (s *Seed) listenControl() (io.Closer, error) {
 	s.outOfBand(mux)
 	mux.HandleFunc("POST /stop", func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(http.StatusAccepted)
-		s.stop(nil)
+		s.end()
 	})
 	srv := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
 	go srv.Serve(l)
@@ -203,14 +203,16 @@ func Stop(ctx context.Context, s Settings) error {
 	if err := endKeeper(ctx, s); err != nil {
 		return err
 	}
-	for asked := false; Running(s); {
-		if !asked {
+	for asked := (time.Time{}); Running(s); {
+		if time.Since(asked) > askAgain {
 			_, err := call(ctx, s, http.MethodPost, "/stop")
 			var starting noSeed // or it has all but ended
 			if err != nil && !errors.As(err, &starting) {
 				return err
 			}
-			asked = err == nil
+			if err == nil {
+				asked = time.Now()
+			}
 		}
 		select {
 		case <-ctx.Done():

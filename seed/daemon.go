@@ -65,14 +65,16 @@ func startProcess(ctx context.Context, _ Settings, binary string, args []string)
 	stop := context.AfterFunc(ctx, func() { r.SetReadDeadline(time.Now()) })
 	defer stop()
 	said, err := io.ReadAll(r)
-	if err != nil {
-		return err
-	}
 	if len(said) > 0 { // it says nothing if all is well
-		cmd.Wait()
+		ended := make(chan struct{})
+		go func() { cmd.Wait(); close(ended) }()
+		select {
+		case <-ended:
+		case <-ctx.Done():
+		}
 		return errors.New(strings.TrimSpace(strings.ReplaceAll(string(said), " !    ", "")))
 	}
-	return cmd.Process.Release()
+	return errors.Join(err, cmd.Process.Release())
 }
 
 // WaitReady returns when a seed has everything running.

@@ -4,10 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // How long the keeper waits before it starts a seed again: doubled each time, and
@@ -21,7 +24,7 @@ const (
 // goroutine of a component takes the whole process, and so the seed, like all else
 // here, is made to be killed at any time. It is what a unit of systemd does
 // where there is none: a process that does nothing else, so that nothing can go
-// wrong in it. It returns when the seed was stopped, or could not start at all,
+// wrong in it. It returns when the seed was stopped, or ended before it had started at all,
 // with its exit code. ctx ends with a signal, which is passed on.
 func Keep(ctx context.Context, s Settings, binary string, args []string) (code int, err error) {
 	if !Running(s) { // of a seed that crashed there may be one, which waits
@@ -34,9 +37,14 @@ func Keep(ctx context.Context, s Settings, binary string, args []string) (code i
 		return 1, err
 	}
 	defer held.Close()
+	starts, err := hearStarted()
+	if err != nil {
+		return 1, err
+	}
+	defer starts.Close()
 	for wait, first := keeperFirst, true; ; first = false {
 		begun := time.Now()
-		cmd, err := begin(s, binary, args, first)
+		cmd, err := begin(s, binary, args, first, starts.LocalAddr().String())
 		if first {
 			if err != nil {
 				return 1, err
@@ -58,8 +66,8 @@ func Keep(ctx context.Context, s Settings, binary string, args []string) (code i
 		case ctx.Err() != nil:
 			return max(code, 1), nil
 		// It said why it cannot start. Later its process may be that of another program that took its place.
-		case first && code == 1 && time.Since(begun) < goodRun:
-			return code, nil
+		case first && !heardStarted(starts):
+			return max(code, 1), nil
 		case Running(s): // somebody else started another one, which has a keeper too
 			return 0, nil
 		}
@@ -77,11 +85,12 @@ func Keep(ctx context.Context, s Settings, binary string, args []string) (code i
 }
 
 // begin starts a seed. What it says before it has taken its log, as why it cannot start, goes to who started
-// us and, when that is long ago, into the log.
-func begin(s Settings, binary string, args []string, first bool) (*exec.Cmd, error) {
+// us and, when that is long ago, into the log. notify is where the first one says that it has started.
+func begin(s Settings, binary string, args []string, first bool, notify string) (*exec.Cmd, error) {
 	cmd := exec.Command(binary, args...)
 	if first {
 		cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+		cmd.Env = append(os.Environ(), "NOTIFY_SOCKET="+notify)
 	} else if log, err := os.OpenFile(s.LogPath(), os.O_APPEND|os.O_WRONLY|os.O_CREATE, 0o600); err == nil {
 		defer log.Close()
 		cmd.Stdout, cmd.Stderr = log, log
@@ -89,9 +98,39 @@ func begin(s Settings, binary string, args []string, first bool) (*exec.Cmd, err
 	return cmd, cmd.Start()
 }
 
-// waitOrEnd waits for a seed, and asks it to end when ctx does.
+// hearStarted makes the socket on which NotifyStarted is heard, as systemd's would be. Its name is of the kernel's choice.
+func hearStarted() (*net.UnixConn, error) {
+	return net.ListenUnixgram("unixgram", &net.UnixAddr{Net: "unixgram"})
+}
+
+func heardStarted(c *net.UnixConn) bool {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return false
+	}
+	n := 0
+	err = raw.Control(func(fd uintptr) { n, _, _ = unix.Recvfrom(int(fd), make([]byte, 16), unix.MSG_DONTWAIT) })
+	return err == nil && n > 0
+}
+
+// askAgain is how often a seed is asked to end that shall.
+const askAgain = time.Second
+
+// waitOrEnd waits for a seed, and asks it to end when ctx does, until it has: one that begins another program in
+// its process just then takes the signal, and the other does not know.
 func waitOrEnd(ctx context.Context, cmd *exec.Cmd) error {
-	defer context.AfterFunc(ctx, func() { cmd.Process.Signal(syscall.SIGTERM) })()
+	ended := make(chan struct{})
+	defer close(ended)
+	defer context.AfterFunc(ctx, func() {
+		for {
+			cmd.Process.Signal(syscall.SIGTERM)
+			select {
+			case <-ended:
+				return
+			case <-time.After(askAgain):
+			}
+		}
+	})()
 	return cmd.Wait()
 }
 

@@ -66,7 +66,8 @@ type Seed struct {
 	system     *system
 	ctx        context.Context // of the seed's life
 	stop       context.CancelCauseFunc
-	own        struct { // sockets that only the seed has
+	end        context.CancelFunc // somebody wants it to end, for whatever reason it stops
+	own        struct {           // sockets that only the seed has
 		sync.Mutex
 		sockets map[string]net.Listener
 	}
@@ -82,7 +83,10 @@ var last atomic.Pointer[Seed]
 func Run(ctx context.Context, cfg Config) (err error) {
 	s := &Seed{cfg: cfg, log: cfg.Log, started: time.Now()}
 	last.Store(s)
-	ctx, s.stop = context.WithCancelCause(ctx)
+	wanted, end := context.WithCancel(ctx)
+	defer end()
+	s.end = end
+	ctx, s.stop = context.WithCancelCause(wanted)
 	defer s.stop(nil)
 	s.ctx = ctx
 	if err := cfg.makeDir(); err != nil {
@@ -141,7 +145,13 @@ func Run(ctx context.Context, cfg Config) (err error) {
 	s.log.Info("seed", "version", cfg.Version, "data", cfg.DataDir, "components", cfg.Components)
 	s.run(ctx)
 	if r, ok := replaced(ctx); ok {
-		return r
+		if wanted.Err() == nil {
+			return r
+		}
+		// Somebody wanted it to end meanwhile, which the other program would not know.
+		if err := stopPostgres(context.WithoutCancel(ctx), cfg.Settings); err != nil {
+			return err
+		}
 	}
 	s.log.Info("seed stopped; the dynos go on")
 	return nil

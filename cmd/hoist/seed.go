@@ -152,8 +152,12 @@ func (c *seedCommand) run(cmd *cobra.Command, _ []string) error {
 	if err := socket.Inherit(); err != nil {
 		return err
 	}
-	if path := seed.SuccessorOf(settings, version()); path != "" {
-		return socket.Exec(path, os.Args, nil)
+	successor := seed.SuccessorOf(settings, version())
+	switch {
+	case cmd.Context().Err() != nil: // what is begun in this process now would not know
+		return nil
+	case successor != "":
+		return socket.Exec(successor, os.Args, nil)
 	}
 	if slices.Contains(settings.Components, hoist.ComponentRuntime) {
 		if os.Geteuid() != 0 {

@@ -1,0 +1,56 @@
+package seed
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+// Who wants a seed to end that is just replaced wants no other one.
+func TestASeedThatIsToEndIsNotReplaced(t *testing.T) {
+	for name, test := range map[string]struct {
+		end      func(s Settings, cancel func()) error
+		replaced bool
+	}{
+		"nobody": {func(Settings, func()) error { return nil }, true},
+		"signal": {func(_ Settings, cancel func()) error { cancel(); return nil }, false},
+		"asked": {func(s Settings, _ func()) error {
+			_, err := call(t.Context(), s, http.MethodPost, "/stop")
+			return err
+		}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir, err := os.MkdirTemp("/tmp", "hoist-end") // short: it holds a socket
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer os.RemoveAll(dir)
+			s := Defaults()
+			s.DataDir, s.Components = dir, nil // so that it opens no port
+			s.DatabaseURL, s.NATSURL, s.BlobURL = "postgres://u:p@127.0.0.1:1/x", "nats://127.0.0.1:1", "s3://k:s@127.0.0.1:1/b"
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			cfg := Config{Settings: s, Log: slog.New(slog.DiscardHandler)}
+			cfg.Started = func() error {
+				last.Load().stop(&Replacement{Path: filepath.Join(dir, "next")})
+				return test.end(s, cancel)
+			}
+			ended := make(chan error, 1)
+			go func() { ended <- Run(ctx, cfg) }()
+			select {
+			case err = <-ended:
+			case <-time.After(time.Minute):
+				t.Fatal("it has not ended")
+			}
+			var r *Replacement
+			if errors.As(err, &r) != test.replaced || r == nil && err != nil {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+}
