@@ -29,10 +29,7 @@ func TestS3OfMinio(t *testing.T) {
 // testS3 runs the suite against an S3 server made by others, with a bucket
 // for each part of it.
 func testS3(t *testing.T, name string, command func(bin, addr, dir string) *exec.Cmd) {
-	bin := blobtest.Tool(name)
-	if bin == "" {
-		t.Skipf("%s is not installed; script/test-deps.sh builds it", name)
-	}
+	bin := blobtest.Tool(t, name)
 	l, err := listen("127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

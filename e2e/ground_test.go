@@ -146,10 +146,7 @@ func startDatabase(t *testing.T) string {
 // returns its BLOB_URL.
 func startBuckets(t *testing.T, o *outside) (bucket func(name string) string) {
 	t.Helper()
-	bin := blobtest.Tool("versitygw")
-	if bin == "" {
-		t.Skip("versitygw is not installed; script/test-deps.sh builds it")
-	}
+	bin := blobtest.Tool(t, "versitygw")
 	addr := strings.TrimPrefix(o.URL, "http://") + ":9000"
 	cmd := blobtest.Versity(bin, addr, t.TempDir())
 	cmd.Dir = t.TempDir()

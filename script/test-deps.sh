@@ -2,7 +2,7 @@
 # Gets what only the tests use, once: the heroku command line into
 # build/test-deps, and into a cache ($HOIST_TEST_CACHE, default
 # ~/.cache/hoist-test) the S3 servers that the blob tests run against, and
-# checkers. What cannot be had is said, and left out.
+# checkers. What cannot be had is said: without a checker `make test` goes on, without a server its tests fail.
 [ -n "${started-}" ] || { cd "$(dirname "$0")/.."; . script/lib.sh; need_go; }
 tools=${HOIST_TEST_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/hoist-test}/bin
 
@@ -14,7 +14,7 @@ tool() {
         done_step
     else
         tail -n 3 "$tools/$1.log"
-        done_step "cannot be built here; left out"
+        done_step "cannot be built here"
     fi
     rm -f "$tools/$1.log"
 }

@@ -19,6 +19,7 @@ step "Getting Go"
 need_go
 done_step "$(go version | cut -d' ' -f3)"
 . script/test-deps.sh
+export HOIST_TEST_ALL=1 # what lacks something fails, and is not skipped
 
 out=$(mktemp -d)
 trap 'rm -rf "$out"' EXIT

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hoist-sh/hoist/needtest"
 	"github.com/minio/minio-go/v7"
 	"github.com/minio/minio-go/v7/pkg/credentials"
 )
@@ -17,8 +18,9 @@ const (
 	S3Secret = "secretsecret"
 )
 
-// Tool is a program that script/test-deps.sh builds; "" if it is not there.
-func Tool(name string) string {
+// Tool is a program that script/test-deps.sh builds.
+func Tool(t testing.TB, name string) string {
+	t.Helper()
 	cache := os.Getenv("HOIST_TEST_CACHE")
 	if cache == "" {
 		user, _ := os.UserCacheDir()
@@ -26,7 +28,7 @@ func Tool(name string) string {
 	}
 	bin := filepath.Join(cache, "bin", name)
 	if _, err := os.Stat(bin); err != nil {
-		return ""
+		needtest.Missing(t, "%s is not installed (%v); script/test-deps.sh builds it", name, err)
 	}
 	return bin
 }
