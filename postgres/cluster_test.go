@@ -42,7 +42,7 @@ func started(t *testing.T, before func(dir string)) *Server {
 
 func (s *Server) ready(t *testing.T, roles ...string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	passwords := map[string]string{}
 	for _, r := range roles {
