@@ -109,6 +109,21 @@ func TestAppsAndWhatBelongsToThem(t *testing.T) {
 		e.want(404, "GET", "/apps/second-app", "")
 	})
 
+	e.run("nobody makes an app the platform's", func(t *testing.T, e *env) {
+		e.want(201, "POST", "/apps", `{"name":"pretender","system":true}`)
+		e.want(200, "PATCH", "/apps/pretender", `{"system":true,"maintenance":true}`)
+		if got := e.want(422, "PATCH", "/apps/pretender", `{"name":"hoist"}`); !strings.Contains(got.text("message"), "reserved") {
+			t.Errorf("%s", got.body)
+		}
+		var system, maintenance bool
+		err := e.db.Pool.QueryRow(t.Context(), `SELECT system, maintenance FROM apps WHERE name = 'pretender'`).Scan(&system, &maintenance)
+		if err != nil || system || !maintenance {
+			t.Errorf("system %t, maintenance %t, %v", system, maintenance, err)
+		}
+		e.want(200, "DELETE", "/apps/pretender", "") // the platform's own cannot be
+		e.want(404, "GET", "/apps/pretender", "")
+	})
+
 	e.run("an app without a name gets one", func(t *testing.T, e *env) {
 		name := e.want(201, "POST", "/apps", "").text("name")
 		if !hoist.AppName.MatchString(name) {

@@ -44,7 +44,13 @@ func TestRolesHaveLeastPrivilege(t *testing.T) {
 		{"git", `UPDATE formation SET quantity = 9`, false},
 		{"compile", `SELECT * FROM accounts`, false},
 		{"compile", `UPDATE apps SET next_build = 2`, true},
+		{"git", `UPDATE apps SET system = true`, false},
 		{"compile", `UPDATE apps SET system = true`, false},
+		{"runtime", `UPDATE apps SET system = true`, false},
+		{"router", `UPDATE apps SET system = true`, false},
+		{"logs", `UPDATE apps SET system = true`, false},
+		{"seed", `UPDATE apps SET system = true`, false},
+		{"api", `UPDATE apps SET system = true`, true}, // it owns the tables; docs/architecture.md, "The platform's own dynos"
 		{"compile", `DELETE FROM slugs`, false},
 		{"runtime", `UPDATE formation SET quantity = 9`, false},
 		{"runtime", `SELECT id FROM accounts`, false},

@@ -37,20 +37,23 @@ func (db *DB) SystemRelease(ctx context.Context) (r SystemRelease, err error) {
 }
 
 // MakeSystemApp makes the platform's own app for the account with an e-mail
-// address, unless it is there. Only the database's owner and superuser may:
-// what is marked system gets the platform's privileges.
+// address, unless it is there. It is for the database's owner: nothing else marks an app as
+// system. (The role of api could, as it owns the tables; docs/architecture.md says why that is no gain.)
 func (db *DB) MakeSystemApp(ctx context.Context, email, stack, region string) (made bool, err error) {
 	account, err := db.Account(ctx, email)
 	if err != nil {
 		return false, err
 	}
 	var there bool
-	err = db.Pool.QueryRow(ctx, `SELECT system FROM apps WHERE name = $1`, hoist.SystemApp).Scan(&there)
+	var owner string
+	err = db.Pool.QueryRow(ctx, `SELECT a.system, o.email FROM apps a JOIN accounts o ON o.id = a.owner_id WHERE a.name = $1`,
+		hoist.SystemApp).Scan(&there, &owner)
 	switch {
 	case err == nil && there:
 		return false, nil
 	case err == nil:
-		return false, hoist.Invalid("There is an app %q that is not the platform's; rename it.", hoist.SystemApp)
+		return false, hoist.Invalid("There is an app %s that is not the platform's. Its owner, %s, has to rename it first: hoist rename NEW_NAME -a %s",
+			hoist.SystemApp, owner, hoist.SystemApp)
 	case !errors.Is(err, pgx.ErrNoRows):
 		return false, err
 	}
