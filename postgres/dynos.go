@@ -141,11 +141,13 @@ func (db *DB) PlacedDynos(ctx context.Context) ([]hoist.Dyno, error) {
 	})
 }
 
-// ClaimDynos gives those of the dynos that no other worker took to this one.
+// ClaimDynos gives those of the dynos that no other worker took to this one, unless that is to
+// be drained: who set that relies on what the worker has then being all.
 func (db *DB) ClaimDynos(ctx context.Context, worker hoist.ID, ids []hoist.ID) error {
 	_, err := db.Pool.Exec(ctx, `
 		UPDATE dynos SET worker_id = $1, updated_at = now()
-		WHERE id = ANY($2::uuid[]) AND worker_id IS NULL AND want <> 'down' AND state <> 'down'`, worker, ids)
+		WHERE id = ANY($2::uuid[]) AND worker_id IS NULL AND want <> 'down' AND state <> 'down'
+		AND EXISTS (SELECT FROM workers WHERE id = $1 AND NOT draining FOR SHARE)`, worker, ids)
 	return err
 }
 

@@ -47,9 +47,10 @@ type TaskStatus struct {
 	PID      int       `json:"pid,omitempty"`
 	Restarts int       `json:"restarts"`
 	WaitsFor string    `json:"waits_for,omitempty"`
-	Without  string    `json:"without,omitempty"` // what is missing, and how it goes on
-	Error    string    `json:"error,omitempty"`   // why it last ended
-	By       []string  `json:"by,omitempty"`      // dynos that do its work instead
+	Without  string    `json:"without,omitempty"`  // what is missing, and how it goes on
+	Error    string    `json:"error,omitempty"`    // why it last ended
+	By       []string  `json:"by,omitempty"`       // dynos that do its work instead
+	Finishes bool      `json:"finishes,omitempty"` // beside them: what it had begun inside the seed
 }
 
 func (s *Seed) status(ctx context.Context) Status {
@@ -77,8 +78,9 @@ func (s *Seed) status(ctx context.Context) Status {
 	for _, t := range s.components {
 		c := t.task.status()
 		switch {
-		case !t.on():
+		case !t.on() || t.isLeaving():
 			c = s.system.standsIn(c)
+			c.Finishes = !t.idle()
 			c.lacks(s.cfg.reports(c.Name, time.Now()))
 		case c.State == stateUp:
 			c.PID = os.Getpid()

@@ -15,6 +15,7 @@ type inside struct {
 
 	mu      sync.Mutex
 	wanted  bool
+	leaving bool      // it is on for what it has only: dynos do what comes
 	since   time.Time // since when it is wanted, or not
 	running int       // that have not ended yet, wanted or not
 	change  chan struct{}
@@ -32,7 +33,7 @@ func (c *inside) turn(on bool) {
 	if c.wanted == on && !c.since.IsZero() {
 		return
 	}
-	c.wanted, c.since = on, time.Now()
+	c.wanted, c.leaving, c.since = on, false, time.Now()
 	select {
 	case c.change <- struct{}{}:
 	default:
@@ -43,6 +44,19 @@ func (c *inside) on() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.wanted
+}
+
+// leave says whether it is on for what it has only.
+func (c *inside) leave(leaving bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.leaving = leaving
+}
+
+func (c *inside) isLeaving() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.leaving
 }
 
 // idle reports whether it is off, and what was under way in it has ended.

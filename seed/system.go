@@ -343,15 +343,20 @@ func (y *system) adjust(ctx context.Context, c string, want *desired) bool {
 	case own == nil:
 	case p.Quantity == 0:
 		own.turn(true)
+		y.takeBack(ctx, own)
 	case settled(p.Quantity, members) && own.on():
-		if c == hoist.ComponentRuntime && !y.moved(ctx) {
-			break
+		if c == hoist.ComponentRuntime {
+			if own.leave(true); !y.moved(ctx) {
+				break
+			}
 		}
 		y.log.Info("handed over", "component", c, "to", len(members), "release", want.Version)
 		own.turn(false)
 	case !own.on() && now.Sub(y.provenAt[c]) > rescueAfter:
 		y.log.Warn("no dyno does it: the seed does it itself", "component", c)
 		own.turn(true)
+	case own.isLeaving() && now.Sub(y.provenAt[c]) > rescueAfter:
+		y.takeBack(ctx, own)
 	}
 	if p.Quantity == 0 && own != nil && own.onFor() < 3*time.Second {
 		stop = nil // until the seed does its work
@@ -439,6 +444,25 @@ func (y *system) moved(ctx context.Context) bool {
 	defer cancel()
 	n, err := y.seed.db.DrainWorker(ctx, id)
 	return err == nil && n == 0
+}
+
+// takeBack has the seed's own runtime, which was about to have no dynos any more, take some again.
+func (y *system) takeBack(ctx context.Context, own *inside) {
+	if !own.isLeaving() {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	id, err := workerIn(y.seed.cfg.file(own.task.name))
+	if err == nil {
+		err = y.seed.db.ResumeWorker(ctx, id)
+	}
+	if err != nil {
+		y.log.Warn("no dyno does it, and the seed does not yet", "component", own.task.name, "err", err)
+		return
+	}
+	y.log.Info("not handed over after all", "component", own.task.name)
+	own.leave(false)
 }
 
 // workerIn is the worker whose directory it is.

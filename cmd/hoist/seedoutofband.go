@@ -77,6 +77,8 @@ func taskNote(t seed.TaskStatus) string {
 		return "waits for " + t.WaitsFor
 	case t.Without != "":
 		return "without " + t.Without
+	case t.Finishes && len(t.By) > 0:
+		return "by " + strings.Join(t.By, ", ") + "; the seed finishes what it had begun"
 	case len(t.By) > 0:
 		return "by " + strings.Join(t.By, ", ")
 	case t.Restarts > 0:
