@@ -29,6 +29,9 @@ type Engine interface {
 	// Memory returns the bytes that the container's processes use, without
 	// what the kernel caches of files for them.
 	Memory(ctx context.Context, id ID) (int64, error)
+	// Connections counts the TCP connections that others have to a port of the
+	// container; those that they have closed are none.
+	Connections(ctx context.Context, id ID, port int) (int, error)
 	// Remove kills what is left and frees everything the container had; it is no error if
 	// there is none.
 	Remove(ctx context.Context, id ID) error

@@ -97,6 +97,49 @@ func TestHostReachesDyno(t *testing.T) {
 	}
 }
 
+// The dyno itself never closes one.
+func TestConnectionsOfClientsAreCounted(t *testing.T) {
+	e := newEngine(t)
+	s := start(t, e, spec(`exec perl -MIO::Socket::INET -e '$s = IO::Socket::INET->new(LocalPort => 5000, Listen => 5) or die; $| = 1; print "up\n"; push @c, $c while $c = $s->accept'`))
+	var out lines
+	go e.Watch(t.Context(), s.ID, &out)
+	out.wait(t, "up")
+	list, err := e.List(t.Context())
+	if err != nil || len(list) != 1 {
+		t.Fatal(list, err)
+	}
+	var clients []net.Conn
+	for range 2 {
+		c, err := net.DialTimeout("tcp", netip.AddrPortFrom(list[0].IP, 5000).String(), 5*time.Second)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		clients = append(clients, c)
+	}
+	for want := 2; want >= 0; want-- {
+		n := -1
+		eventually(t, func() bool {
+			if n, err = e.Connections(t.Context(), s.ID, 5000); err != nil {
+				t.Fatal(err)
+			}
+			return n == want
+		}, func() string { return fmt.Sprintf("%d connections, not %d", n, want) })
+		if n, err := e.Connections(t.Context(), s.ID, 5001); n != 0 || err != nil {
+			t.Errorf("%d to another port, %v", n, err)
+		}
+		if want > 0 {
+			clients[want-1].Close()
+		}
+	}
+	if err := e.Remove(t.Context(), s.ID); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := e.Connections(t.Context(), s.ID, 5000); !errors.Is(err, hoist.ErrNotFound) {
+		t.Error(err)
+	}
+}
+
 // systemd-udevd changes the hardware addresses that the kernel chose, but not what was set (NET_ADDR_SET is 3).
 func TestHardwareAddressesAreSet(t *testing.T) {
 	e := newEngine(t)

@@ -19,6 +19,7 @@ import (
 
 	"github.com/creack/pty"
 	"github.com/hoist-sh/hoist"
+	"github.com/hoist-sh/hoist/socket"
 )
 
 // hostEngine runs containers as process groups of the host: the neighbour's
@@ -228,6 +229,14 @@ func (c *hostContainer) follow(ctx context.Context, out hoist.Output) {
 }
 
 func (e *hostEngine) Memory(context.Context, hoist.ID) (int64, error) { return 0, nil }
+
+func (e *hostEngine) Connections(_ context.Context, id hoist.ID, port int) (int, error) {
+	c, err := e.get(id)
+	if err != nil {
+		return 0, err
+	}
+	return socket.Connections(c.cmd.Process.Pid, netip.AddrPortFrom(c.IP, uint16(port)))
+}
 
 func (e *hostEngine) Signal(_ context.Context, id hoist.ID, sig int) error {
 	c, err := e.get(id)

@@ -65,7 +65,8 @@ func (p *planner) processType(t hoist.ProcessType, dynos []hoist.Dyno) {
 		case d.Number > t.Quantity:
 			p.mark(d, hoist.WantDown, "")
 		case d.Want == hoist.WantDown:
-			stopping[d.Number] = stopping[d.Number] || same
+			// One that is moved may wait for its clients, and held up nobody when it was replaced.
+			stopping[d.Number] = stopping[d.Number] || same && !(serves(d) && p.leaving(d))
 		case d.Want == hoist.WantUp && same:
 			current[d.Number] = &d
 		default:

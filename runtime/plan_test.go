@@ -51,6 +51,7 @@ func TestPlan(t *testing.T) {
 			dyno("r0", 1, hoist.DynoCrashed, want("restart"), wasUp), dyno("r1", 1, hoist.DynoCrashed, wasUp), dyno("r2", 1, hoist.DynoStarting)}, "r01 down r11 restart"},
 		{"a restart", 1, []hoist.Dyno{dyno("r2", 1, hoist.DynoUp, want("restart"))}, "+1"},
 		{"a stop ends before the start", 1, []hoist.Dyno{dyno("r2", 1, hoist.DynoStopping, want("down"))}, ""},
+		{"a start does not wait for what is moved", 1, []hoist.Dyno{dyno("r2", 1, hoist.DynoStopping, want("down"), on("draining"))}, "+1"},
 		{"a deploy does not wait for a stop", 1, []hoist.Dyno{dyno("r1", 1, hoist.DynoStopping, want("down"))}, "+1"},
 		{"no room for both", 1, []hoist.Dyno{dyno("r1", 1, hoist.DynoUp, want("restart")), dyno("r2", 1, hoist.DynoStarting, waiting)}, "r11 down"},
 		{"no room elsewhere while draining", 1, []hoist.Dyno{dyno("r2", 1, hoist.DynoUp, want("restart"), on("draining")), dyno("r2", 1, hoist.DynoStarting, waiting)}, ""},

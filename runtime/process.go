@@ -18,8 +18,12 @@ const (
 	sigKILL = int(unix.SIGKILL)
 )
 
-// killWait is how long a killed container may take to be seen ended.
-const killWait = 10 * time.Second
+const (
+	// killWait is how long a killed container may take to be seen ended.
+	killWait = 10 * time.Second
+	// clientsInterval is how often it is looked whether a dyno still has clients.
+	clientsInterval = time.Second
+)
 
 // process is a container being watched.
 type process struct {
@@ -217,7 +221,7 @@ func (s *supervisor) watchOver(ctx context.Context) {
 }
 
 // shutDown ends a dyno in order: out of the routes, a moment for the requests
-// it has, SIGTERM, time to end, SIGKILL.
+// it has, or more if it is moved, SIGTERM, time to end, SIGKILL.
 func (s *supervisor) shutDown(ctx context.Context) {
 	if s.proc == nil {
 		s.to(ctx, hoist.DynoDown)
@@ -225,6 +229,9 @@ func (s *supervisor) shutDown(ctx context.Context) {
 	}
 	if s.dyno.Address != "" {
 		s.wait(ctx, s.r.cfg.Drain)
+		if s.r.leaving.Load() {
+			s.awaitClients(ctx)
+		}
 	}
 	s.sayOnce(stepTerm, "Stopping all processes with SIGTERM")
 	if err := s.r.engine.Signal(ctx, s.dyno.ID, sigTERM); err != nil && ctx.Err() == nil {
@@ -240,6 +247,22 @@ func (s *supervisor) shutDown(ctx context.Context) {
 		s.session.drain()
 	}
 	s.ended(ctx, "")
+}
+
+// awaitClients waits until nobody is connected to a dyno any more, for DrainMoved at most: that it
+// moves is our wish and not its owner's, so no WebSocket and no long answer shall end for it. The router
+// sends it nothing new, and closes what it keeps for later requests.
+func (s *supervisor) awaitClients(ctx context.Context) {
+	for limit := time.Now().Add(s.r.cfg.DrainMoved); time.Now().Before(limit) && !s.r.late.Load(); {
+		n, err := s.r.engine.Connections(ctx, s.dyno.ID, webPort)
+		if err != nil {
+			s.log.Warn("whether anybody is connected to the dyno is not known", "error", err)
+			return
+		}
+		if n == 0 || s.wait(ctx, clientsInterval) || ctx.Err() != nil {
+			return
+		}
+	}
 }
 
 // kill ends the container at once.

@@ -36,6 +36,7 @@ type Config struct {
 
 	BootTimeout   time.Duration // until a web dyno listens; default 60 s (R10)
 	Drain         time.Duration // from out of the routes to SIGTERM; default 4 s: the bell may be lost
+	DrainMoved    time.Duration // the same for a dyno that is moved, for as long as clients are connected; default 5 min
 	StopGrace     time.Duration // from SIGTERM to SIGKILL; default 30 s (R12)
 	AttachTimeout time.Duration // until a client comes; default 60 s (R13)
 	Backoff       time.Duration // before the first restart, then doubled up to 300 times; default 1 s
@@ -60,6 +61,7 @@ func (c Config) withDefaults() Config {
 	c.Slugs = cmp.Or(c.Slugs, 4<<30)
 	c.BootTimeout = cmp.Or(c.BootTimeout, 60*time.Second)
 	c.Drain = cmp.Or(c.Drain, hoist.ResyncInterval+time.Second)
+	c.DrainMoved = cmp.Or(c.DrainMoved, 5*time.Minute)
 	c.StopGrace = cmp.Or(c.StopGrace, 30*time.Second)
 	c.AttachTimeout = cmp.Or(c.AttachTimeout, 60*time.Second)
 	c.Backoff = cmp.Or(c.Backoff, time.Second)
@@ -84,15 +86,17 @@ type Runtime struct {
 	slugs  *slugCache
 	log    *slog.Logger
 
-	worker hoist.Worker
-	ids    []hoist.ID    // apps rung for, under mu
-	rung   chan struct{} // there are ids
-	wake   chan struct{} // look at our dynos again
-	lost   chan struct{} // look for lost workers
-	steady steady        // of the loop that looks after apps
-	away   atomic.Bool   // the database was, when we looked last
-	mu     sync.Mutex
-	dynos  map[hoist.ID]*supervisor // under mu; changed by the worker's loop only
+	worker  hoist.Worker
+	ids     []hoist.ID    // apps rung for, under mu
+	rung    chan struct{} // there are ids
+	wake    chan struct{} // look at our dynos again
+	lost    chan struct{} // look for lost workers
+	steady  steady        // of the loop that looks after apps
+	away    atomic.Bool   // the database was, when we looked last
+	leaving atomic.Bool   // our dynos are being moved
+	late    atomic.Bool   // the time for that is over
+	mu      sync.Mutex
+	dynos   map[hoist.ID]*supervisor // under mu; changed by the worker's loop only
 	// orphans are containers without a row of ours, which are removed.
 	orphans sync.Map
 }

@@ -83,6 +83,7 @@ func (r *Runtime) sync(ctx context.Context, found map[hoist.ID]hoist.Container) 
 	if err != nil {
 		return err
 	}
+	r.leaving.Store(draining)
 	// Those that have ended wrote their rows before: look at the rows after.
 	r.reap()
 	if draining {
@@ -220,6 +221,7 @@ func (r *Runtime) leave(ctx context.Context, stopBy time.Time) bool {
 		return true
 	}
 	if r.worker.Probation || time.Now().After(stopBy) {
+		r.late.Store(true)
 		for _, s := range r.dynos {
 			s.askToStop()
 		}

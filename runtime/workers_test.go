@@ -1,7 +1,11 @@
 package runtime_test
 
 import (
+	"bufio"
+	"fmt"
 	"io"
+	"net"
+	"net/http"
 	"net/url"
 	"os"
 	"strings"
@@ -196,6 +200,57 @@ func TestWorkers(t *testing.T) {
 		if took := time.Since(began); took > limit {
 			t.Errorf("it took %s", took)
 		}
+	})
+	t.Run("a dyno is moved without a word to who is connected to it, for a while", func(t *testing.T) {
+		for _, limit := range []time.Duration{time.Hour, 500 * time.Millisecond} {
+			e1, e2 := newHostEngine(t), newHostEngine(t)
+			stop1 := p.worker(t, e1, func(c *runtime.Config) { c.DrainOnStop, c.DrainMoved = true, limit })
+			a := p.app(t)
+			a.deploy(map[string]string{"web": web})
+			a.eventually("up on the first", func() bool { return e1.running() == 1 && a.live() == "web.1 up" })
+			client, err := net.Dial("tcp", a.dynos()[0].Address)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer client.Close()
+			p.worker(t, e2)
+			stopped := make(chan struct{})
+			go func() { stop1(); close(stopped) }()
+			if limit > time.Minute {
+				a.becomes("web.1 stopping, web.1 up")
+				time.Sleep(2 * time.Second) // Drain is over
+				if log := a.log(); strings.Contains(log, "SIGTERM") {
+					t.Errorf("it was told to end:\n%s", log)
+				}
+				fmt.Fprint(client, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+				resp, err := http.ReadResponse(bufio.NewReader(client), nil)
+				if err != nil {
+					t.Fatal("the connection was cut: ", err)
+				}
+				resp.Body.Close()
+				client.Close()
+			}
+			<-stopped
+			a.logs("heroku[web.1]: Stopping all processes with SIGTERM")
+			a.becomes("web.1 up")
+			if e1.running() != 0 || e2.running() != 1 {
+				t.Errorf("%d and %d", e1.running(), e2.running())
+			}
+		}
+	})
+	t.Run("a dyno that its owner stops does not wait for its clients", func(t *testing.T) {
+		e := newHostEngine(t)
+		p.worker(t, e, func(c *runtime.Config) { c.DrainMoved = time.Hour })
+		a := p.app(t)
+		a.deploy(map[string]string{"web": web})
+		a.becomes("web.1 up")
+		client, err := net.Dial("tcp", a.dynos()[0].Address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer client.Close()
+		a.scale("web", 0)
+		a.becomes("")
 	})
 	t.Run("two workers of one machine have its memory once", func(t *testing.T) {
 		e1, e2 := newHostEngine(t), newHostEngine(t)

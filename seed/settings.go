@@ -72,7 +72,7 @@ const tuneProof = "HOIST_PROOF_LIMIT"
 // passes on, or a detail of the seed's: limits and times, never secrets.
 func tunes(name string) bool {
 	switch name {
-	case "HOIST_BOOT_TIMEOUT", "HOIST_STOP_GRACE", "HOIST_DRAIN", "HOIST_DRAIN_LIMIT", "HOIST_DRAIN_ON_STOP", "HOIST_MEMORY", "HOIST_SPARES",
+	case "HOIST_BOOT_TIMEOUT", "HOIST_STOP_GRACE", "HOIST_DRAIN", "HOIST_DRAIN_MOVED", "HOIST_DRAIN_LIMIT", "HOIST_DRAIN_ON_STOP", "HOIST_MEMORY", "HOIST_SPARES",
 		"HOIST_CONCURRENCY", "HOIST_BUILD_SIZE", "HOIST_BUILD_TIMEOUT", tuneProof:
 		return true
 	}

@@ -29,8 +29,8 @@ func init() {
 // docs/architecture.md, are HOIST_ENGINE (a name of its own for each worker on
 // one machine), HOIST_OCI_RUNTIME, HOIST_STACK, HOIST_BLOB_GATE (ip:port),
 // HOIST_MEMORY (bytes; default 80 % of the machine's), HOIST_SPARES (default 2),
-// HOIST_DRAIN_ON_STOP (true), and the durations HOIST_DRAIN, HOIST_STOP_GRACE, HOIST_BOOT_TIMEOUT
-// and HOIST_DRAIN_LIMIT; see oci.Config and runtime.Config.
+// HOIST_DRAIN_ON_STOP (true), and the durations HOIST_DRAIN, HOIST_DRAIN_MOVED, HOIST_STOP_GRACE,
+// HOIST_BOOT_TIMEOUT and HOIST_DRAIN_LIMIT; see oci.Config and runtime.Config.
 func buildRuntime(_ context.Context, g *ground) (hoist.Component, error) {
 	// The seed is isolated from its start; alone, we begin again here.
 	if err := oci.Isolate(); err != nil {
@@ -58,7 +58,7 @@ func buildRuntime(_ context.Context, g *ground) (hoist.Component, error) {
 		cfg.Host = strings.TrimSpace(string(host))
 	}
 	for name, d := range map[string]*time.Duration{
-		"HOIST_DRAIN": &cfg.Drain, "HOIST_STOP_GRACE": &cfg.StopGrace,
+		"HOIST_DRAIN": &cfg.Drain, "HOIST_DRAIN_MOVED": &cfg.DrainMoved, "HOIST_STOP_GRACE": &cfg.StopGrace,
 		"HOIST_BOOT_TIMEOUT": &cfg.BootTimeout, "HOIST_DRAIN_LIMIT": &cfg.DrainLimit,
 	} {
 		if v := g.env(name); v != "" {
