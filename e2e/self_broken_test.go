@@ -16,7 +16,7 @@ import (
 // own, do no harm: they are given up with the reason in the push's output and the log, the
 // platform goes on with the last good one, and who uses it sees nothing.
 func TestSelfBrokenReleases(t *testing.T) {
-	w := onItself(t, 3, "HOIST_STOP_GRACE=60s", "HOIST_PROOF_LIMIT=20s")
+	w := onItself(t, 3, "HOIST_PROOF_LIMIT=20s")
 	w.invariants(t)
 	c := w.startClient(t, 25*time.Second)
 	for i, s := range sabotages(t) {

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"errors"
 	"fmt"
 	"os/exec"
 	"regexp"
@@ -11,18 +12,24 @@ import (
 	"github.com/hoist-sh/hoist"
 )
 
-// The platform moves onto itself while apps are asked, and is an app like any
+// The platform moves onto itself while it is used in all ways, and is an app like any
 // other after that. Then it is lost, and comes back from its backup.
 func TestSelfTakesOver(t *testing.T) {
-	w := newSelfWorld(t, 2)
-	l := startLoad(w.faultWorld, w.apps)
+	w := newSelfWorld(t, 3)
+	c := w.startClient(t, 30*time.Second)
 	w.makeSystemApp(t)
 	if out, err := w.pushProgram(goodProgram(t, 0), nil); err != nil {
 		t.Fatalf("push of hoist: %v\n%s", err, out)
 	}
+	used := c.uses()
 	w.takeOver(t)
-	l.mustBeWhole(t, time.Time{}, time.Time{})
+	c.usedSince(t, used)
+	c.mustBeWhole(t)
+	if err := eventually(time.Minute, w.seedIsEmpty); err != nil {
+		t.Error(err)
+	}
 	w.invariants(t)
+	w.wallsHold(t)
 	st, err := w.status()
 	if err != nil {
 		t.Fatal(err)
@@ -59,7 +66,7 @@ func TestSelfTakesOver(t *testing.T) {
 	}
 	w.compilesItself(t)
 
-	l = startLoad(w.faultWorld, w.apps)
+	l := startLoad(w.faultWorld, w.apps)
 	w.must(t, "config:set", "FOO=bar")
 	current, err := w.currentRelease()
 	if err != nil {
@@ -95,6 +102,17 @@ func TestSelfTakesOver(t *testing.T) {
 	w.invariants(t)
 	l.mustBeWhole(t, time.Time{}, time.Time{})
 	w.comesBack(t)
+}
+
+// seedIsEmpty is an error while a component is still at work inside the seed, with what it had begun too.
+func (w *selfWorld) seedIsEmpty() error {
+	st, err := w.status()
+	for _, task := range st.Tasks {
+		if component(task.Name) && (task.Finishes || len(task.By) == 0) {
+			err = errors.Join(err, fmt.Errorf("%s is at work inside the seed: %+v", task.Name, task))
+		}
+	}
+	return err
 }
 
 // awaitScaled waits for a number of dynos of hoist of some types.

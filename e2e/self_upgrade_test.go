@@ -11,7 +11,7 @@ import (
 // A push of another good release of the platform replaces all six types, and a rollback
 // brings the one before back. Whoever uses the platform meanwhile sees nothing of it.
 func TestSelfUpgradeUnderLoad(t *testing.T) {
-	w := onItself(t, 3, "HOIST_STOP_GRACE=90s") // longer than a WebSocket of the client's
+	w := onItself(t, 3)
 	w.invariants(t)
 	program := goodProgram(t, 1)
 	before, err := w.currentRelease()
