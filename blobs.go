@@ -13,7 +13,7 @@ type Blobs interface {
 	// size is in bytes, or -1 if unknown; more than limit bytes is an error
 	// (*Error "too_large"), and nothing is stored.
 	Put(ctx context.Context, key string, r io.Reader, size, limit int64) error
-	// Get opens key; ErrNotFound if there is none.
+	// Get opens key; ErrNotFound if there is none, ErrCorrupt if the store sees that it is not what was put.
 	Get(ctx context.Context, key string) (io.ReadCloser, BlobInfo, error)
 	// Stat describes key; ErrNotFound if there is none.
 	Stat(ctx context.Context, key string) (BlobInfo, error)

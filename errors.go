@@ -27,6 +27,7 @@ var (
 	ErrNotFound     = &Error{"not_found", "Couldn't find that.", http.StatusNotFound}
 	ErrUnauthorized = &Error{"unauthorized", "Invalid credentials provided.", http.StatusUnauthorized}
 	ErrConflict     = &Error{"conflict", "Somebody else changed this meanwhile; try again.", http.StatusConflict}
+	ErrCorrupt      = &Error{"blob_corrupt", "The blob is damaged on disk: its checksum is wrong.", http.StatusInternalServerError}
 )
 
 // NotFound says what could not be found: NotFound("app").

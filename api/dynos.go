@@ -44,6 +44,7 @@ type dynoJSON struct {
 	Type      string          `json:"type"`
 	UpdatedAt timestamp       `json:"updated_at"`          // since when the state holds
 	ExitCode  *int            `json:"exit_code,omitempty"` // hoist's own; of a one-off that ended
+	Reason    string          `json:"reason,omitempty"`    // hoist's own; why it has crashed, if that is known
 }
 
 func showDyno(a hoist.App, d hoist.Dyno) dynoJSON {
@@ -53,6 +54,9 @@ func showDyno(a hoist.App, d hoist.Dyno) dynoJSON {
 	}
 	if d.State == hoist.DynoDown {
 		v.ExitCode = d.ExitCode
+	}
+	if d.State == hoist.DynoCrashed {
+		v.Reason = d.Reason
 	}
 	v.Release.ID, v.Release.Version = d.ReleaseID, d.Version
 	return v

@@ -152,6 +152,7 @@ func TestABuildBecomesARelease(t *testing.T) {
 		if b.text("status") != "succeeded" {
 			t.Errorf("%s", b.body)
 		}
+		contains(t, string(e.want(200, "GET", "/apps/crashing/dynos", "").body), `"reason":"R10 (Boot timeout)"`)
 		// One that never served does not go on.
 		e.exec(`UPDATE dynos SET state = 'crashed' WHERE app_id = $1`, id)
 		_, output = e.ended("crashing", e.built(id, web, nil, commit))

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/hoist-sh/hoist"
-	"github.com/hoist-sh/hoist/blob"
 	"github.com/hoist-sh/hoist/postgres"
 )
 
@@ -114,7 +113,7 @@ func (m *making) blob(ctx context.Context, b postgres.StoredBlob) error {
 	m.Progress("slugs and repositories", m.done, m.total)
 	defer func() { m.done += b.Size }()
 	r, info, err := m.Blobs.Get(ctx, b.Key)
-	if errors.Is(err, hoist.ErrNotFound) || errors.Is(err, blob.ErrCorrupt) {
+	if errors.Is(err, hoist.ErrNotFound) || errors.Is(err, hoist.ErrCorrupt) {
 		m.damaged(b.Key, err)
 		return nil
 	}
@@ -124,7 +123,7 @@ func (m *making) blob(ctx context.Context, b postgres.StoredBlob) error {
 	defer r.Close()
 	sum, err := m.out.Add(blobPrefix+b.Key, info.Size, r)
 	switch {
-	case errors.Is(err, blob.ErrCorrupt) && ctx.Err() == nil:
+	case errors.Is(err, hoist.ErrCorrupt) && ctx.Err() == nil:
 		m.damaged(b.Key, err)
 	case err != nil:
 		return err

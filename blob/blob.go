@@ -83,7 +83,7 @@ func (b *verifiedBody) Read(p []byte) (int, error) {
 	b.hash.Write(p[:n])
 	b.read += int64(n)
 	if err == io.EOF && (b.read != b.info.Size || `"`+hexSum(b.hash.Sum(nil))+`"` != b.etag) {
-		return n, fmt.Errorf("blob %s: %w", b.info.Key, ErrCorrupt)
+		return n, fmt.Errorf("blob %s: %w", b.info.Key, hoist.ErrCorrupt)
 	}
 	return n, err
 }

@@ -20,13 +20,9 @@ import (
 	"github.com/hoist-sh/hoist"
 )
 
-// Errors of a store.
-var (
-	ErrCorrupt = &hoist.Error{ID: "blob_corrupt", Status: http.StatusInternalServerError,
-		Message: "The blob is damaged on disk: its checksum is wrong."}
-	ErrFull = &hoist.Error{ID: "insufficient_storage", Status: http.StatusInsufficientStorage,
-		Message: "The blob store's disk is full; free some space on it."}
-)
+// ErrFull is the error of a store without room.
+var ErrFull = &hoist.Error{ID: "insufficient_storage", Status: http.StatusInsufficientStorage,
+	Message: "The blob store's disk is full; free some space on it."}
 
 func tooLarge(limit int64) error {
 	return &hoist.Error{ID: "too_large", Status: http.StatusRequestEntityTooLarge,
@@ -175,13 +171,13 @@ func readTrailer(f *os.File, key string) (*file, error) {
 	trailer := make([]byte, trailerSize)
 	size := st.Size() - int64(trailerSize)
 	if size < 0 {
-		return nil, ErrCorrupt
+		return nil, hoist.ErrCorrupt
 	}
 	if _, err := f.ReadAt(trailer, size); err != nil {
 		return nil, err
 	}
 	if string(trailer[:len(magic)]) != magic || binary.BigEndian.Uint64(trailer[len(magic):]) != uint64(size) {
-		return nil, ErrCorrupt
+		return nil, hoist.ErrCorrupt
 	}
 	return &file{File: f, sum: trailer[len(magic)+8:], ino: st.Sys().(*syscall.Stat_t).Ino,
 		info: hoist.BlobInfo{Key: key, Size: size, ModTime: st.ModTime()}}, nil
@@ -193,12 +189,12 @@ func (b *file) content() *io.SectionReader { return io.NewSectionReader(b.File, 
 func (b *file) verify() error {
 	hash := sha256.New()
 	if _, err := io.Copy(hash, b.content()); errors.Is(err, syscall.EIO) {
-		return ErrCorrupt
+		return hoist.ErrCorrupt
 	} else if err != nil {
 		return err
 	}
 	if !slices.Equal(hash.Sum(nil), b.sum) {
-		return ErrCorrupt
+		return hoist.ErrCorrupt
 	}
 	return nil
 }

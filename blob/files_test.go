@@ -65,7 +65,7 @@ func TestADamagedBlobIsNeverServed(t *testing.T) {
 			if err := damage(filepath.Join(dir, "blobs/a/b@")); err != nil {
 				t.Fatal(err)
 			}
-			if _, _, err := b.Get(ctx, "a/b"); !errors.Is(err, blob.ErrCorrupt) {
+			if _, _, err := b.Get(ctx, "a/b"); !errors.Is(err, hoist.ErrCorrupt) {
 				t.Error(err)
 			}
 			u, _ := b.Presign(ctx, http.MethodGet, "a/b", time.Minute, hoist.FromDyno)

@@ -91,7 +91,8 @@ const dynosOfDemo = `[
 	{"name":"web.10","type":"web","size":"Basic","state":"starting","command":"npm start","updated_at":"2026-11-22T13:22:55Z"},
 	{"name":"run.13","type":"run","size":"Basic","state":"up","command":"bash","updated_at":"2026-11-22T13:22:00Z"},
 	{"name":"web.2","type":"web","size":"Basic","state":"up","command":"npm start","updated_at":"2026-11-22T13:20:00Z"},
-	{"name":"worker.1","type":"worker","size":"Standard-2X","state":"crashed","command":"node worker.js","updated_at":"2026-11-13T03:20:00Z"}]`
+	{"name":"worker.1","type":"worker","size":"Standard-2X","state":"crashed","command":"node worker.js","updated_at":"2026-11-13T03:20:00Z",
+		"reason":"R99 (Platform error): slug: the stored slug is damaged; deploy again"}]`
 
 func TestPsGroupsDynosAsHerokuDoes(t *testing.T) {
 	s := newShell(t, map[string]string{"GET /apps/demo/dynos": dynosOfDemo})
@@ -103,7 +104,7 @@ web.10: starting 2026/11/22 13:22:55 +0000 (~ 5s ago)
 
 === worker (Standard-2X): node worker.js (1)
 
-worker.1: crashed 2026/11/13 03:20:00 +0000 (~ 9d ago)
+worker.1: crashed 2026/11/13 03:20:00 +0000 (~ 9d ago): R99 (Platform error): slug: the stored slug is damaged; deploy again
 
 === run: one-off processes (1)
 

@@ -144,6 +144,9 @@ func (p *psCommand) printGroups(dynos []dyno) {
 			if oneOff(d) {
 				line = fmt.Sprintf("%s (%s): %s %s: %s", d.Name, d.Size, p.paint(p.Out, stateColour(d.State), d.State), p.ago(d.UpdatedAt), d.Command)
 			}
+			if d.Reason != "" {
+				line += ": " + d.Reason
+			}
 			p.print("%s", line)
 		}
 		p.print("")

@@ -37,6 +37,7 @@ type dyno struct {
 	AttachURL string    `json:"attach_url"`
 	UpdatedAt time.Time `json:"updated_at"`
 	ExitCode  *int      `json:"exit_code"` // hoist's own; of dynos that ended
+	Reason    string    `json:"reason"`    // hoist's own; why it has crashed, if that is known
 }
 
 type processType struct {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/hoist-sh/hoist"
+	"github.com/hoist-sh/hoist/blob/blobtest"
 )
 
 const web = `exec "$APP" web`
@@ -180,4 +181,31 @@ func TestFormation(t *testing.T) {
 		p.blobs.setAway(nil)
 		a.becomes("web.1 up")
 	})
+	for what, spoil := range map[string]func(key string){
+		"damaged": p.store.Damage,
+		"gone":    func(key string) { p.store.Open(blobtest.Everybody).Delete(t.Context(), key) },
+	} {
+		t.Run("a slug that is "+what+" is not waited for", func(t *testing.T) {
+			a := p.app(t)
+			a.deploy(map[string]string{"web": web})
+			a.becomes("web.1 up")
+			a.scale("web", 0)
+			a.becomes("")
+			var key string
+			release := a.deploy(nil)
+			if err := p.db.Pool.QueryRow(t.Context(), `SELECT blob_key FROM slugs s JOIN releases r ON r.slug_id = s.id WHERE r.id = $1`, release).Scan(&key); err != nil {
+				t.Fatal(err)
+			}
+			spoil(key)
+			a.scale("web", 1)
+			why := "slug: the stored slug is " + what + "; deploy again"
+			a.eventually(why, func() bool {
+				d := a.dynos()
+				return d[len(d)-1].Reason == "R99 (Platform error): "+why
+			})
+			a.logs("heroku[web.1]: Error R99 (Platform error) -> Failed to launch the dyno: " + why)
+			a.deploy(nil)
+			a.becomes("web.1 up")
+		})
+	}
 }

@@ -18,7 +18,19 @@ import (
 	"github.com/hoist-sh/hoist"
 )
 
-var errSlugDamaged = errors.New("the stored slug does not have its checksum; deploy again")
+// errSlugLost is final: no waiting brings the slug back.
+var errSlugLost = errors.New("deploy again")
+
+// lost is the error of a fetch that will never succeed, for people; others are as they were.
+func lost(err error) error {
+	switch {
+	case errors.Is(err, hoist.ErrCorrupt):
+		return fmt.Errorf("the stored slug is damaged; %w", errSlugLost)
+	case errors.Is(err, hoist.ErrNotFound):
+		return fmt.Errorf("the stored slug is gone; %w", errSlugLost)
+	}
+	return err
+}
 
 // slugCache keeps slugs of the blob store as local files, limit bytes of them;
 // those not used for longest go first, those in use never.
@@ -101,7 +113,7 @@ func (c *slugCache) fetch(ctx context.Context, slug hoist.Slug, path string) err
 	}
 	r, _, err := c.blobs.Get(ctx, slug.Key)
 	if err != nil {
-		return err
+		return lost(err)
 	}
 	defer r.Close()
 	f, err := os.CreateTemp(c.dir, fetchPrefix)
@@ -112,11 +124,11 @@ func (c *slugCache) fetch(ctx context.Context, slug hoist.Slug, path string) err
 	defer f.Close()
 	sum := sha256.New()
 	n, err := io.Copy(io.MultiWriter(f, sum), io.LimitReader(r, hoist.SlugLimit+1))
-	if err != nil {
-		return err
+	if err == nil && (n > hoist.SlugLimit || slug.SHA256 != "" && hex.EncodeToString(sum.Sum(nil)) != slug.SHA256) {
+		err = hoist.ErrCorrupt
 	}
-	if n > hoist.SlugLimit || slug.SHA256 != "" && hex.EncodeToString(sum.Sum(nil)) != slug.SHA256 {
-		return errSlugDamaged
+	if err != nil {
+		return lost(err)
 	}
 	if err := f.Sync(); err != nil {
 		return err

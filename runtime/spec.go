@@ -92,7 +92,7 @@ func (s *supervisor) patiently(ctx context.Context, what string, f func() error)
 		if err == nil || ctx.Err() != nil {
 			return err
 		}
-		if errors.Is(err, hoist.ErrNotFound) || errors.Is(err, errSlugDamaged) {
+		if errors.Is(err, hoist.ErrNotFound) || errors.Is(err, errSlugLost) {
 			return fmt.Errorf("%s: %w", what, err)
 		}
 		s.log.Warn("waits", "for", what+": "+err.Error())

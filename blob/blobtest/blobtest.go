@@ -5,6 +5,8 @@ import (
 	"context"
 	"net/http/httptest"
 	"net/url"
+	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/hoist-sh/hoist"
@@ -15,6 +17,7 @@ import (
 // Store is a file store of the test's own, served over HTTP as the seed does.
 type Store struct {
 	t      testing.TB
+	dir    string
 	server *httptest.Server
 }
 
@@ -27,7 +30,8 @@ const secret = "test"
 // components have, and Everybody.
 func New(t testing.TB) *Store {
 	t.Helper()
-	files, err := blob.NewFiles(t.TempDir())
+	dir := t.TempDir()
+	files, err := blob.NewFiles(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -37,7 +41,7 @@ func New(t testing.TB) *Store {
 	}
 	users := blob.Users(secrets)
 	users[Everybody] = blob.User{Secret: secret, Read: []string{""}, Write: []string{""}}
-	s := &Store{t, httptest.NewServer(blob.NewServer(files, users, natstest.Log(t)))}
+	s := &Store{t, dir, httptest.NewServer(blob.NewServer(files, users, natstest.Log(t)))}
 	t.Cleanup(s.server.Close)
 	return s
 }
@@ -56,6 +60,29 @@ func (s *Store) Open(user string) hoist.Blobs {
 		s.t.Fatal(err)
 	}
 	return blobs
+}
+
+// Damage changes a byte of a blob on disk, as a bad disk does.
+func (s *Store) Damage(key string) {
+	s.t.Helper()
+	if err := DamageFile(s.dir, key); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// DamageFile changes the first byte of a blob of the file store in dir.
+func DamageFile(dir, key string) error {
+	f, err := os.OpenFile(filepath.Join(dir, "blobs", key+"@"), os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	b := make([]byte, 1)
+	if _, err := f.ReadAt(b, 0); err != nil {
+		return err
+	}
+	_, err = f.WriteAt([]byte{^b[0]}, 0)
+	return err
 }
 
 // Keys lists what there is, in order.
