@@ -8,13 +8,7 @@ import (
 	"github.com/hoist-sh/hoist/circles"
 )
 
-// ownNeeds are what the seed itself uses; it has no code that waits for any of it.
-var ownNeeds = []hoist.Need{
-	{On: hoist.NeedDatabase, For: "the current release, rows of its dynos", Without: "it starts from system.json"},
-	{On: hoist.NeedBus, For: "bells, lines of its dynos", Without: "it looks every 3 s; lines go to its log"},
-}
-
-// releaseNeeds are what makes a release of the platform's own app.
+// releaseNeeds are what makes a release of the platform's own app, which is no process that could say so.
 var releaseNeeds = []hoist.Need{
 	{On: hoist.ComponentGit, For: "takes its source"},
 	{On: hoist.ComponentCompile, For: "builds its slug"},
@@ -29,6 +23,7 @@ const withoutRelease = "the seed starts the last good slug from a local file, or
 
 // Parts is what Edges is told of a platform.
 type Parts struct {
+	Own      []hoist.Need            // what the seed itself uses
 	Ground   []string                // parts of the ground that the seed runs: postgres, nats, blobs
 	Needs    map[string][]hoist.Need // what components say of themselves
 	Inside   []string                // components that the seed can run itself
@@ -36,8 +31,8 @@ type Parts struct {
 	HasSlugs bool                    // there is such an app
 }
 
-// Edges are what the parts of a platform need: what each process reports of what it was
-// given, and what the seed itself does for each.
+// Edges are what the parts of a platform need: what each process, the seed too, says of what it was
+// given, and what the seed does for each.
 func Edges(r Parts) (edges []circles.Edge) {
 	seen := map[circles.Edge]bool{}
 	add := func(from string, needs ...hoist.Need) {
@@ -49,13 +44,12 @@ func Edges(r Parts) (edges []circles.Edge) {
 			}
 		}
 	}
-	add(hoist.NeedSeed, ownNeeds...)
+	add(hoist.NeedSeed, r.Own...)
 	for _, name := range r.Ground {
 		add(groundNames[name], hoist.Need{On: hoist.NeedSeed, For: "runs it"})
 	}
 	if r.HasSlugs {
 		add(hoist.NeedRelease, releaseNeeds...)
-		add(hoist.NeedSeed, hoist.Need{On: hoist.NeedBlobs, For: "slugs of a new release", Without: "it keeps the last good ones as files"})
 	}
 	for _, c := range hoist.Components {
 		add(c, r.Needs[c]...)
@@ -71,7 +65,7 @@ func Edges(r Parts) (edges []circles.Edge) {
 
 // parts are what runs now.
 func (s *Seed) parts() Parts {
-	r := Parts{Needs: map[string][]hoist.Need{}, Inside: s.cfg.Components}
+	r := Parts{Own: s.needs, Needs: map[string][]hoist.Need{}, Inside: s.cfg.Components}
 	for _, t := range s.ground {
 		if t.name != "nats" || s.cfg.NATSURL == "" { // else it is somebody else's
 			r.Ground = append(r.Ground, t.name)

@@ -75,7 +75,7 @@ func withEngine(t *testing.T) (*system, *fakeEngine) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { bus.Close() })
-	y.bus = bus
+	y.bus, y.seed.bus = bus, bus
 	return y, e
 }
 
@@ -173,13 +173,12 @@ func TestWhatRunsIsAdoptedWithoutKnowingWhatShall(t *testing.T) {
 	if err := os.WriteFile(y.file(), []byte("{half"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	y.seed.cfg.NATSURL, y.seed.cfg.DatabaseURL = "nats://127.0.0.1:1", "postgres://127.0.0.1:1/none"
+	y.seed.cfg.DatabaseURL = "postgres://127.0.0.1:1/none"
 	y.seed.cfg.HoldAddress = func(netip.Addr) error { return nil }
 	late, err := newSystem(y.seed)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { late.bus.Close() })
 	if got := late.pids(hoist.ComponentAPI); len(got) != 1 {
 		t.Errorf("dynos' sockets cannot be found: %v", got)
 	}

@@ -160,17 +160,6 @@ func (s *Seed) keepRegistered(ctx context.Context, service, address string) {
 	}, nil, func() {})
 }
 
-// blobs is the blob store as a component has it.
-func (s *Seed) blobs(component string) (hoist.Blobs, error) {
-	return blob.Open(s.cfg.blobURL(s.state, component))
-}
-
-func (s *Seed) databaseURL(component string) string {
-	return s.cfg.databaseURL(s.state, component)
-}
-
-func (s *Seed) natsURL(component string) string { return s.cfg.natsURL(s.state, component) }
-
 func (s *Settings) databaseURL(st *state, component string) string {
 	if s.DatabaseURL != "" {
 		return s.DatabaseURL

@@ -131,7 +131,7 @@ func withGround(ctx context.Context, settings Settings, log *slog.Logger, fill f
 			return err
 		}
 	}
-	db, err := postgres.Open(ctx, s.databaseURL(hoist.ComponentAPI))
+	db, err := postgres.Open(ctx, settings.databaseURL(s.state, hoist.ComponentAPI))
 	if err != nil {
 		return err
 	}

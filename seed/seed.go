@@ -19,7 +19,6 @@ import (
 	"time"
 
 	"github.com/hoist-sh/hoist"
-	"github.com/hoist-sh/hoist/postgres"
 )
 
 // Config is what a seed needs beside its settings.
@@ -54,11 +53,10 @@ type Config struct {
 
 // Seed is the root process.
 type Seed struct {
-	cfg        Config
-	log        *slog.Logger
-	state      *state
-	db         *postgres.DB // for the status and the registry
-	api        *postgres.DB // as the component api, for proofs and what follows from them
+	cfg   Config
+	log   *slog.Logger
+	state *state
+	use
 	started    time.Time
 	ground     []*task
 	components []*inside
@@ -104,6 +102,10 @@ func Run(ctx context.Context, cfg Config) (err error) {
 	if err := cfg.ensureHostKey(); err != nil {
 		return fmt.Errorf("SSH host key: %w", err)
 	}
+	if err := s.connect(ctx); err != nil {
+		return err
+	}
+	defer s.disconnect()
 	if s.system, err = newSystem(s); err != nil {
 		return err
 	}
@@ -112,17 +114,6 @@ func Run(ctx context.Context, cfg Config) (err error) {
 		return err
 	}
 	defer s.closePorts()
-	if s.db, err = postgres.Open(ctx, s.databaseURL(componentSeed)); err != nil {
-		return err
-	}
-	defer s.db.Close()
-	if s.api, err = postgres.Open(ctx, s.databaseURL(hoist.ComponentAPI)); err != nil {
-		return err
-	}
-	defer s.api.Close()
-	if err := s.system.proveWith(); err != nil {
-		return err
-	}
 	s.makeTasks()
 	control, err := s.listenControl()
 	if err != nil {

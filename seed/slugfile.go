@@ -1,7 +1,9 @@
 package seed
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -13,14 +15,23 @@ import (
 func (y *system) whole(sum string) error {
 	path := y.slugFile(sum)
 	got, err := hoist.FileSHA256(path)
-	if err != nil {
-		return fmt.Errorf("its slug is not here: %w", err)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("its slug %.12s is not here", sum)
+	case err != nil:
+		return fmt.Errorf("its slug cannot be read: %w", err)
 	}
 	if got != sum {
 		os.Remove(path)
 		return fmt.Errorf("its slug %.12s is damaged (its checksum is %.12s)", sum, got)
 	}
 	return nil
+}
+
+// slugless reports whether no dyno of a good release can be started, as its slug is neither here nor to
+// be had. Then nobody need be waited for.
+func (y *system) slugless(want *desired) bool {
+	return want != nil && y.state.good(want) && y.fetching == want.Slug && y.fetch.failed()
 }
 
 // How the names of files begin that are still being written: a slug, and a program of the seed's.

@@ -171,8 +171,9 @@ type system struct {
 }
 
 func newSystem(s *Seed) (*system, error) {
-	y := &system{seed: s, log: s.log.With("app", hoist.SystemApp), kick: make(chan struct{}, 1),
+	y := &system{seed: s, log: s.log.With("app", hoist.SystemApp), bus: s.bus, kick: make(chan struct{}, 1),
 		dynos: map[hoist.ID]*systemDyno{}, crashes: map[string]int{}, rows: map[string]*row{}, startAt: map[string]time.Time{}, provenAt: map[string]time.Time{}, noted: map[hoist.ID]string{}, cannot: map[string]string{}}
+	y.proveWith()
 	y.removeUnfinished()
 	text, err := os.ReadFile(y.file())
 	switch {
@@ -186,9 +187,6 @@ func newSystem(s *Seed) (*system, error) {
 		}
 	}
 	y.state.makeMaps()
-	if y.bus, err = nats.Connect(s.natsURL(componentSeed), s.log); err != nil {
-		return nil, err
-	}
 	now := time.Now()
 	for _, c := range hoist.Components { // time to come back before the seed does their work
 		y.provenAt[c] = now
@@ -210,7 +208,6 @@ func (y *system) close() {
 	if y.engine != nil {
 		y.engine.Close()
 	}
-	y.bus.Close()
 }
 
 // keeps reports whether dynos are meant to do a component's work from the
@@ -352,7 +349,7 @@ func (y *system) adjust(ctx context.Context, c string, want *desired) bool {
 		}
 		y.log.Info("handed over", "component", c, "to", len(members), "release", want.Version)
 		own.turn(false)
-	case !own.on() && now.Sub(y.provenAt[c]) > rescueAfter:
+	case !own.on() && (now.Sub(y.provenAt[c]) > rescueAfter || len(members) == 0 && y.slugless(want)):
 		y.log.Warn("no dyno does it: the seed does it itself", "component", c)
 		own.turn(true)
 	case own.isLeaving() && now.Sub(y.provenAt[c]) > rescueAfter:

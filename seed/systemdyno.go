@@ -117,6 +117,8 @@ func (y *system) fetched(d *desired, slug hoist.Slug) bool {
 		if y.fetching != "" {
 			y.stopFetching()
 			y.collectSlugs()
+			clear(y.crashes) // dynos that could not be started without it
+			clear(y.startAt)
 		}
 		return true
 	}
@@ -128,7 +130,10 @@ func (y *system) fetched(d *desired, slug hoist.Slug) bool {
 	done, err := y.fetch.look(y.seed.ctx, y.wake, func(ctx context.Context) error { return y.get(ctx, slug) })
 	text := fmt.Sprintf("of v%d is being fetched", d.Version)
 	if err != nil {
-		text = fmt.Sprintf("of v%d cannot be fetched: %v", d.Version, err)
+		text = fmt.Sprintf("of v%d cannot be fetched: %s", d.Version, strings.TrimSuffix(err.Error(), "."))
+	}
+	if errors.Is(err, hoist.ErrCorrupt) || errors.Is(err, hoist.ErrNotFound) {
+		text += ". Push another commit of " + hoist.SystemApp + ", or go back with `hoist seed rollback`"
 	}
 	if y.cannot["slug"] != text && err != nil {
 		y.log.Error("slug", "release", d.Version, "err", err)
@@ -154,11 +159,7 @@ func (y *system) get(ctx context.Context, slug hoist.Slug) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return err
 	}
-	blobs, err := y.seed.blobs(hoist.ComponentRuntime)
-	if err != nil {
-		return err
-	}
-	r, _, err := blobs.Get(ctx, slug.Key)
+	r, _, err := y.seed.slugs.Get(ctx, slug.Key)
 	if err != nil {
 		return err
 	}
@@ -174,7 +175,7 @@ func (y *system) get(ctx context.Context, slug hoist.Slug) error {
 		return err
 	}
 	if got := hex.EncodeToString(sum.Sum(nil)); got != slug.SHA256 {
-		return fmt.Errorf("the slug's checksum is %s, not %s", got, slug.SHA256)
+		return fmt.Errorf("the slug's checksum is %.12s, not %.12s: %w", got, slug.SHA256, hoist.ErrCorrupt)
 	}
 	if err := f.Sync(); err != nil {
 		return err

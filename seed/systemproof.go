@@ -72,6 +72,13 @@ func (t *trial) first() bool {
 	return t.cancel != nil && t.err == nil && !t.passed
 }
 
+// failed reports whether the last attempt did.
+func (t *trial) failed() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.cancel != nil && t.err != nil
+}
+
 // lasts is how long the trial has gone on.
 func (t *trial) lasts() time.Duration {
 	t.mu.Lock()
@@ -80,15 +87,10 @@ func (t *trial) lasts() time.Duration {
 }
 
 // proveWith makes the prover, with what the component api has of the ground.
-func (y *system) proveWith() error {
-	blobs, err := y.seed.blobs(hoist.ComponentAPI)
-	if err != nil {
-		return err
-	}
+func (y *system) proveWith() {
 	cfg := &y.seed.cfg
-	y.prover = proof.New(proof.Config{DB: y.seed.api, Bus: y.bus, Blobs: blobs, Public: cfg.Public(), Host: cfg.Local(),
+	y.prover = proof.New(proof.Config{DB: y.seed.api, Bus: y.bus, Blobs: y.seed.sources, Public: cfg.Public(), Host: cfg.Local(),
 		Stack: cfg.Stack, Region: cfg.Region, Dir: cfg.file("proof"), Log: y.log})
-	return nil
 }
 
 // prove looks which of the new dynos do their work. Those of a release that is

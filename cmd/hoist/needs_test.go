@@ -57,7 +57,12 @@ func allNeeds(t *testing.T) map[string][]hoist.Need {
 // The platform as the program wires it, on itself, has no circle that is not cut; it fails
 // for a new one.
 func TestEveryCircleIsCut(t *testing.T) {
-	parts := seed.Parts{Ground: []string{"postgres", "nats", "blobs"}, Needs: allNeeds(t),
+	own, err := seed.Needs(t.Context(), seed.Config{Log: slog.New(slog.NewTextHandler(io.Discard, nil)), Settings: seed.Settings{
+		DatabaseURL: "postgres://nobody@127.0.0.1:1/none", NATSURL: "nats://nobody@127.0.0.1:1", BlobURL: "hoist://u:s@127.0.0.1:1"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	parts := seed.Parts{Own: own, Ground: []string{"postgres", "nats", "blobs"}, Needs: allNeeds(t),
 		Inside: hoist.Components, AsDynos: hoist.Components, HasSlugs: true}
 	edges := seed.Edges(parts)
 	found := circles.Find(edges)
@@ -67,6 +72,11 @@ func TestEveryCircleIsCut(t *testing.T) {
 	for _, c := range found {
 		if !c.Cut() {
 			t.Errorf("a circle is not cut: %v", c)
+		}
+	}
+	for _, part := range []string{hoist.NeedDatabase, hoist.NeedBus, hoist.NeedBlobs} { // the seed runs it, and uses it
+		if !slices.ContainsFunc(found, func(c circles.Circle) bool { return c[0].From == hoist.NeedSeed && c[0].To == part }) {
+			t.Errorf("the seed does not say that it uses the %s", part)
 		}
 	}
 	// Whatever cut is taken away, it is seen, unless another one cuts the same circle.
