@@ -25,7 +25,7 @@ var groundVariables = map[string]string{"database": "DATABASE_URL", "bus": "NATS
 // each such thing: a cut of a circle is no promise but a fact.
 func TestCutsAreReal(t *testing.T) {
 	w := newFaultWorld(t, 1)
-	w.apart(t)
+	w.apart(t, false)
 	app := w.apps[0]
 	serves := func() error {
 		code, body, err := w.get(app.Name, "/")

@@ -14,7 +14,7 @@ import (
 // config change and requests are under way, and is started again.
 func TestFaultComponentsKilled(t *testing.T) {
 	w := newFaultWorld(t, 3)
-	w.apart(t)
+	w.apart(t, true)
 	w.invariants(t)
 	for _, name := range componentNames {
 		moments := []string{"", "app detected", "Launching..."}

@@ -145,7 +145,7 @@ func (w *wire) limit(bytes int64) {
 func TestFaultBusAndBlobsAway(t *testing.T) {
 	w := newFaultWorld(t, 3)
 	bus, blobs := w.wired(t, "NATS_URL"), w.wired(t, "BLOB_URL")
-	w.apart(t)
+	w.apart(t, false)
 	if err := errors.Join(w.apps[2].scale("worker", 1), w.apps[2].awaitWorker()); err != nil {
 		t.Fatal(err)
 	}

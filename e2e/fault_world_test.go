@@ -5,9 +5,11 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -145,7 +147,7 @@ func (w *faultWorld) run(name string) error {
 
 // awaitReady waits until a component that was started after since has all it needs.
 func (w *faultWorld) awaitReady(name string, since time.Time) error {
-	return eventually(30*time.Second, func() error {
+	return eventually(time.Minute, func() error {
 		var ready []struct{ N int }
 		err := w.query(&ready, `SELECT 1 AS n FROM components WHERE type = $1 AND started_at > $2 AND waits_for = ''`, name, since)
 		if err == nil && len(ready) == 0 {
@@ -156,19 +158,31 @@ func (w *faultWorld) awaitReady(name string, since time.Time) error {
 }
 
 // apart stops the seed and starts it with the ground only, and the components
-// beside it as processes of their own.
-func (w *faultWorld) apart(t *testing.T) {
+// beside it as processes of their own, in any order: before the ground, if that comes last.
+func (w *faultWorld) apart(t *testing.T, groundLast bool) {
 	t.Helper()
 	if _, err := w.hoist("seed", "stop"); err != nil {
 		t.Fatal(err)
 	}
 	w.settings = append(w.settings, "HOIST_COMPONENTS=,")
-	if err := w.start(); err != nil {
-		t.Fatal(err)
-	}
 	since := time.Now()
-	for _, name := range componentNames {
-		if err := w.run(name); err != nil {
+	parts := slices.Clone(componentNames)
+	rand.Shuffle(len(parts), func(i, j int) { parts[i], parts[j] = parts[j], parts[i] })
+	if groundLast {
+		parts = append(parts, "ground")
+	} else {
+		parts = slices.Insert(parts, 0, "ground")
+	}
+	t.Logf("the parts are started in the order %v", parts)
+	for _, name := range parts {
+		start := func() error { return w.run(name) }
+		if name == "ground" {
+			start = w.start
+		}
+		if groundLast {
+			time.Sleep(rand.N(2 * time.Second)) // some have begun to wait
+		}
+		if err := start(); err != nil {
 			t.Fatal(err)
 		}
 	}

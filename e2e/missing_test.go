@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -14,6 +15,7 @@ import (
 	"time"
 
 	"github.com/hoist-sh/hoist/blob"
+	"github.com/hoist-sh/hoist/blob/blobtest"
 	"github.com/hoist-sh/hoist/nats"
 )
 
@@ -62,8 +64,9 @@ func TestMissingParts(t *testing.T) {
 	})
 	t.Run("a damaged slug", func(t *testing.T) {
 		app := w.apps[1]
-		var slug []struct{ ID string }
-		if err := w.query(&slug, `SELECT r.slug_id AS id FROM apps a JOIN releases r ON r.id = a.current_release_id WHERE a.name = $1`, app.Name); err != nil || len(slug) != 1 {
+		var slug []struct{ ID, Key string }
+		if err := w.query(&slug, `SELECT s.id, s.blob_key AS key FROM apps a JOIN releases r ON r.id = a.current_release_id JOIN slugs s ON s.id = r.slug_id
+			WHERE a.name = $1`, app.Name); err != nil || len(slug) != 1 {
 			t.Fatal(slug, err)
 		}
 		file := filepath.Join(w.Dir, "runtime/slugs", slug[0].ID+".squashfs")
@@ -77,20 +80,44 @@ func TestMissingParts(t *testing.T) {
 		if err := w.apps[0].serving(); err != nil {
 			t.Error(err)
 		}
+		// The stored one is damaged, too.
+		if err := blobtest.DamageFile(filepath.Join(w.Dir, "blobs"), slug[0].Key); err != nil {
+			t.Fatal(err)
+		}
 		blobs.set(wireWhole)
-		if err := eventually(time.Minute, app.serving); err != nil {
+		w.statusSays(t, app.Name+" web.1: "+slugDamaged)
+		if err := errors.Join(app.saysDamaged(), w.apps[0].serving(), eventually(time.Minute, ready)); err != nil {
 			t.Error(err)
 		}
-		if err := eventually(time.Minute, ready); err != nil {
-			t.Error(err)
+		if err := errors.Join(app.mustPush(), eventually(time.Minute, app.serving)); err != nil {
+			t.Errorf("deployed again: %v", err)
 		}
+	})
+}
+
+// slugDamaged is said of a dyno whose slug is damaged here and in the blob store.
+const slugDamaged = "R99 (Platform error): slug: the stored slug is damaged; deploy again"
+
+// saysDamaged waits until people are told of it.
+func (a *faultApp) saysDamaged() error {
+	return eventually(time.Minute, func() error { // it is tried again and again, and starting then
+		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		defer cancel()
+		out, err := a.cli(ctx, "ps").CombinedOutput()
+		if err == nil && !has(string(out), "web.1: crashed "+slugDamaged) {
+			err = errors.New("it does not say what is wrong")
+		}
+		if err != nil {
+			err = fmt.Errorf("hoist ps -a %s: %w\n%s", a.Name, err, out)
+		}
+		return err
 	})
 }
 
 // statusSays waits until `hoist seed status` says all of it.
 func (p *platform) statusSays(t *testing.T, lines ...string) {
 	t.Helper()
-	if err := eventually(45*time.Second, func() error {
+	if err := eventually(90*time.Second, func() error {
 		out, err := p.hoist("seed", "status")
 		for _, want := range lines {
 			if err == nil && !has(out, want) {

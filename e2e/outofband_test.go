@@ -138,28 +138,23 @@ func TestOutOfBand(t *testing.T) {
 	})
 
 	t.Run("rescue without a database", func(t *testing.T) {
-		dynos := func(n int) func() error {
-			return func() error {
-				st, err := w.status()
-				if v := st.versions()["router"]; err == nil && len(v) != n {
-					err = fmt.Errorf("dynos of router are of %v", v)
-				}
-				return err
+		for _, name := range componentNames {
+			if _, err := w.hoist("seed", "rescue", name); err != nil {
+				t.Fatal(err)
 			}
 		}
-		if _, err := w.hoist("seed", "rescue", "router"); err != nil {
-			t.Fatal(err)
-		}
-		if err := eventually(time.Minute, dynos(0)); err != nil {
+		if err := eventually(2*time.Minute, w.eachComponent((*systemStatus).bySeed)); err != nil {
 			t.Error(err)
 		}
 		if err := app.serving(); err != nil {
 			t.Error(err)
 		}
-		if _, err := w.hoist("seed", "rescue", "router", "--back"); err != nil {
-			t.Fatal(err)
+		for _, name := range componentNames {
+			if _, err := w.hoist("seed", "rescue", name, "--back"); err != nil {
+				t.Fatal(err)
+			}
 		}
-		if err := eventually(time.Minute, dynos(1)); err != nil {
+		if err := eventually(2*time.Minute, w.eachComponent((*systemStatus).byDynos)); err != nil {
 			t.Error(err)
 		}
 	})
@@ -181,11 +176,16 @@ func TestOutOfBand(t *testing.T) {
 		if err != nil || st.System.Override != "" {
 			t.Errorf("%+v %v", st.System, err)
 		}
-		if err := eventually(time.Minute, func() error { // the old runtime moves its dynos first
+		if err := eventually(2*time.Minute, func() error { // the old runtime moves its dynos first
 			st, err := w.status()
 			for name, v := range st.versions() {
 				if len(v) != 1 || v[0] != first {
 					err = fmt.Errorf("%s runs as %v: what runs of v%d should run on", name, v, first)
+				}
+			}
+			for _, task := range st.Tasks {
+				if component(task.Name) && len(task.By) == 0 {
+					err = errors.Join(err, fmt.Errorf("%s is still in the seed", task.Name))
 				}
 			}
 			return err
@@ -197,6 +197,52 @@ func TestOutOfBand(t *testing.T) {
 		}
 	})
 	l.mustBeWhole(t, time.Time{}, time.Time{})
+}
+
+// eachComponent asks how all components are.
+func (w *faultWorld) eachComponent(is func(st *systemStatus, name string) error) func() error {
+	return func() error {
+		st, err := w.status()
+		for _, name := range componentNames {
+			if err == nil {
+				err = is(&st, name)
+			}
+		}
+		return err
+	}
+}
+
+// bySeed says what is missing until the seed does a component's work, and no dyno does. It has to say itself what
+// it goes without. A runtime's dyno may have dynos that it cannot move without a database.
+func (st *systemStatus) bySeed(name string) error {
+	for _, d := range st.System.Dynos {
+		if strings.HasPrefix(d.Name, name+".") && (name != "runtime" || d.State != "stopping") {
+			return fmt.Errorf("%s is still there", d.Name)
+		}
+	}
+	for _, task := range st.Tasks {
+		if task.Name == name && (task.PID != st.PID || !strings.Contains(task.WaitsFor+task.Without, "database (it does not answer)")) {
+			return fmt.Errorf("%s is not at work in the seed, process %d: %+v", name, st.PID, task)
+		}
+	}
+	return nil
+}
+
+// byDynos says what is missing until a dyno does a component's work, and the seed does not. A
+// runtime's does it when the database is back: until then the dynos of the one before cannot be moved.
+func (st *systemStatus) byDynos(name string) error {
+	there := 0
+	for _, d := range st.System.Dynos {
+		if strings.HasPrefix(d.Name, name+".") && d.State != "stopping" {
+			there++
+		}
+	}
+	for _, task := range st.Tasks {
+		if task.Name == name && (there == 0 || name != "runtime" && len(task.By) == 0) {
+			return fmt.Errorf("%s was not given back to a dyno: %+v", name, task)
+		}
+	}
+	return nil
 }
 
 // removeGround kills Postgres and the bus, which is in the seed, and takes their data away, for good

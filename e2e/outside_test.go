@@ -85,6 +85,39 @@ func newOutside() (*outside, error) {
 	return o, nil
 }
 
+// newLoopback makes a network namespace with nothing but the loopback.
+func newLoopback() (ns netns.NsHandle, err error) {
+	made := make(chan error, 1)
+	go func() {
+		runtime.LockOSThread() // for good, as above
+		made <- func() (err error) {
+			if ns, err = netns.New(); err != nil {
+				return err
+			}
+			lo, err := netlink.LinkByName("lo")
+			if err != nil {
+				return err
+			}
+			return netlink.LinkSetUp(lo)
+		}()
+	}()
+	return ns, <-made
+}
+
+// within calls a function on a thread that is in a network namespace, as is what it starts.
+func within(ns netns.NsHandle, f func() error) error {
+	done := make(chan error, 1)
+	go func() {
+		runtime.LockOSThread() // for good, as above
+		err := netns.Set(ns)
+		if err == nil {
+			err = f()
+		}
+		done <- err
+	}()
+	return <-done
+}
+
 func up(h *netlink.Handle, name, addr string) error {
 	link, err := h.LinkByName(name)
 	if err != nil {

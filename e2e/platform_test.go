@@ -10,6 +10,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -24,6 +25,7 @@ import (
 	"github.com/hoist-sh/hoist/api/schematest"
 	"github.com/hoist-sh/hoist/oci/ocitest"
 	"github.com/hoist-sh/hoist/socket"
+	"github.com/vishvananda/netns"
 	"golang.org/x/crypto/ssh"
 )
 
@@ -43,7 +45,8 @@ type platform struct {
 	OtherToken string
 
 	network  string
-	settings []string // further environment of the seed
+	ns       *netns.NsHandle // the network that the seed is started in and asked from; nil for the tests' own
+	settings []string        // further environment of the seed
 	recorder *schematest.Recorder
 	proxy    *httptest.Server
 	takeDown func() error // once, by whoever is first
@@ -138,7 +141,14 @@ func (p *platform) hoist(args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, hoistBin, args...)
 	cmd.Env = p.seedEnv()
 	cmd.WaitDelay = time.Second
-	out, err := cmd.CombinedOutput()
+	var out []byte
+	run := func() (err error) { out, err = cmd.CombinedOutput(); return err }
+	var err error
+	if p.ns != nil {
+		err = within(*p.ns, run)
+	} else {
+		err = run()
+	}
 	if err != nil {
 		return string(out), fmt.Errorf("hoist %s: %w\n%s", strings.Join(args, " "), err, out)
 	}
@@ -265,6 +275,15 @@ func (p *platform) get(app, path string) (int, string, error) {
 	r, _ := http.NewRequest("GET", fmt.Sprintf("http://127.0.0.1:%d%s", p.HTTP, path), nil)
 	r.Host = fmt.Sprintf("%s.localhost:%d", app, p.HTTP)
 	client := http.Client{Timeout: 30 * time.Second}
+	if p.ns != nil {
+		client.Transport = &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, network, addr string) (conn net.Conn, err error) {
+			err = within(*p.ns, func() error {
+				conn, err = (&net.Dialer{}).DialContext(ctx, network, addr)
+				return err
+			})
+			return conn, err
+		}}
+	}
 	resp, err := client.Do(r)
 	if err != nil {
 		return 0, "", err

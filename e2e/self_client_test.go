@@ -40,7 +40,7 @@ func (w *selfWorld) startClient(t *testing.T, session time.Duration) *selfClient
 	if err := tailed.scale("worker", 1); err != nil {
 		t.Fatal(err)
 	}
-	if err := eventually(30*time.Second, func() error {
+	if err := eventually(time.Minute, func() error {
 		out, err := tailed.log()
 		if err == nil && len(counting(out)) == 0 {
 			err = errors.New("the worker does not count")
@@ -53,7 +53,18 @@ func (w *selfWorld) startClient(t *testing.T, session time.Duration) *selfClient
 	c.wg.Go(c.push)
 	c.wg.Go(c.speak)
 	c.wg.Go(c.run)
-	time.Sleep(2 * time.Second) // all is under way
+	if err := eventually(2*time.Minute, func() error {
+		for what, n := range c.uses() {
+			if n == 0 {
+				return fmt.Errorf("there is no %s yet", what)
+			}
+		}
+		return nil
+	}); err != nil {
+		t.Error(err)
+		c.mustBeWhole(t)
+		t.FailNow()
+	}
 	return c
 }
 
@@ -192,7 +203,7 @@ func (c *selfClient) socket() error {
 	defer conn.CloseNow()
 	for n := 1; time.Since(begun) < c.session && !c.stopped(); n++ {
 		text := fmt.Sprint("message ", n)
-		sent, cancel := context.WithTimeout(ctx, 15*time.Second)
+		sent, cancel := context.WithTimeout(ctx, 45*time.Second)
 		err := conn.Write(sent, websocket.MessageText, []byte(text))
 		var answer []byte
 		if err == nil {
@@ -216,7 +227,8 @@ func (c *selfClient) mustBeWhole(t *testing.T) {
 	t.Helper()
 	close(c.done)
 	c.wg.Wait()
-	time.Sleep(time.Second) // the tail's last lines
+	// The tail's last lines are on their way. What is missing in its midst never comes.
+	eventually(30*time.Second, func() error { return wholeCounts(c.tail.out.String(), true) })
 	select {
 	case <-c.tail.done:
 		t.Error("the tail ended by itself")

@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -15,7 +14,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/hoist-sh/hoist/seed"
+	"github.com/hoist-sh/hoist"
+	"github.com/hoist-sh/hoist/blob/blobtest"
 	"github.com/jackc/pgx/v5"
 )
 
@@ -35,11 +35,14 @@ func TestSelfColdStart(t *testing.T) {
 	c := &cuts{selfWorld: w, t: t, r: rand.New(rand.NewPCG(random, 0)), begun: time.Now()}
 	c.intoBootstrap()
 	c.whenAtRest()
-	for c.n < 12 {
+	for _, n := range c.r.Perm(len(cutPhases)) {
+		c.intoUpgrade(cutPhases[n])
+	}
+	for c.n < 11 {
 		c.intoAnything("")
 	}
 	c.intoMigration()
-	for _, part := range []string{"bus", "blobs", "slug", "database", "clock"} { // the clock last: it stays wrong
+	for _, part := range []string{"bus", "blobs", "slug", "app's slug", "database", "clock"} { // the clock last: it stays wrong
 		c.intoAnything(part)
 	}
 	if c.n != 20 {
@@ -59,6 +62,7 @@ type cuts struct {
 	begun time.Time
 	n     int
 	took  []time.Duration // from power to all apps serving
+	under *upgrade        // under way, or the last that was
 }
 
 // moment is some time.
@@ -71,6 +75,9 @@ func (c *cuts) cut(what string, after time.Duration, reboot bool) {
 	c.t.Helper()
 	time.Sleep(after)
 	c.n++
+	if c.under != nil && !c.under.ended() {
+		what += ", in " + c.under.phase()
+	}
 	c.t.Logf("%2d: after %.0f s, %s into %s (reboot: %v)", c.n, time.Since(c.begun).Seconds(), after.Round(time.Millisecond), what, reboot)
 	if err := c.powerCut(reboot); err != nil {
 		c.t.Fatal(err)
@@ -133,7 +140,7 @@ func (c *cuts) intoBootstrap() {
 		if err := c.apps[1].mustSet(); err != nil {
 			t.Fatal(err)
 		}
-		if err := eventually(30*time.Second, c.kept); err != nil {
+		if err := eventually(time.Minute, c.kept); err != nil {
 			t.Fatalf("after power cut %d: %v", c.n, err)
 		}
 	}
@@ -152,23 +159,42 @@ func (c *cuts) intoBootstrap() {
 }
 
 // whenAtRest cuts the power of a platform that has nothing to do. There was one runtime more
-// before, of whose place nobody has need any more.
+// before, of whose place nobody has need any more. First the power comes back without a network.
 func (c *cuts) whenAtRest() {
 	c.t.Helper()
 	c.cut("rest", 0, true)
 	if err := c.oneMore(); err != nil {
 		c.t.Fatal(err)
 	}
+	c.onWithoutNetwork()
+	c.cut("rest without a network", 0, true)
 	c.on()
 	if last := c.took[len(c.took)-1]; last > 10*time.Second {
 		c.t.Logf("from cold all apps served after %s, which is more than the 10 s that are aimed at", last)
 	}
 	begun := time.Now()
-	if err := c.awaitSettled(time.Minute, 0); err != nil {
+	if err := c.awaitSettled(2*time.Minute, 0); err != nil {
 		c.t.Error(err)
 	}
 	c.t.Logf("    all of it was settled %s after that", time.Since(begun).Round(10*time.Millisecond))
 	c.invariants(c.t)
+}
+
+// onWithoutNetwork brings the power back on a machine that has no network interface but the
+// loopback, and none but those that dynos are given.
+func (c *cuts) onWithoutNetwork() {
+	c.t.Helper()
+	ns, err := newLoopback()
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	c.ns = &ns
+	defer func() { c.ns = nil; ns.Close() }()
+	serving, ready, err := c.powerOn()
+	c.t.Logf("    without a network served after %s, ready after %s", serving, ready)
+	if err := errors.Join(err, c.awaitSettled(2*time.Minute, 0)); err != nil {
+		c.t.Fatalf("without a network: %v", err)
+	}
 }
 
 // oneMore copies what the runtime left of its dynos to another's place.
@@ -195,15 +221,23 @@ func (c *cuts) oneMore() error {
 // intoAnything cuts the power while something goes on, and brings it back without a part.
 func (c *cuts) intoAnything(missing string) {
 	c.t.Helper()
-	what := []string{"a push", "a push of the platform", "config changes", "all of these"}[c.r.IntN(4)]
+	acting := []string{"a push", "config changes", "a push of the platform", "all of these"}
+	switch missing {
+	case "slug": // of the platform: another release would bring another
+		c.quiet()
+		acting = acting[:2]
+	case "app's slug": // of the app whose config is changed
+		acting = []string{"a push", "a push of the platform"}
+	}
+	what := acting[c.r.IntN(len(acting))]
 	all := what == "all of these"
 	var acts sync.WaitGroup
 	if all || what == "a push" {
 		acts.Go(func() { c.apps[0].push(c.apps[0].sshURL(), nil) })
 	}
 	if all || what == "a push of the platform" {
-		program := goodProgram(c.t, 1+c.n%2)
-		acts.Go(func() { c.pushProgram(program, nil) })
+		c.startUpgrade(goodProgram(c.t, 1+c.n%2))
+		acts.Go(c.under.wait)
 	}
 	end := func() {}
 	if all || what == "config changes" {
@@ -222,6 +256,14 @@ func (c *cuts) intoAnything(missing string) {
 	}
 }
 
+// quiet waits until the platform has nothing to do any more.
+func (c *cuts) quiet() {
+	c.t.Helper()
+	if err := eventually(3*time.Minute, func() error { return errors.Join(c.nothingDoubled(), c.settled(0)) }); err != nil {
+		c.t.Fatalf("after power cut %d it does not come to rest: %v", c.n, err)
+	}
+}
+
 // pushAgain pushes what of the platform was pushed and not acknowledged: it may have been taken.
 func (c *cuts) pushAgain() {
 	c.t.Helper()
@@ -235,14 +277,14 @@ func (w *selfWorld) repeat(what string) error {
 	pushed, set := w.apps[0], w.apps[1]
 	if what == "a push" || what == "all of these" {
 		var out string
-		if err := eventually(30*time.Second, func() (err error) { out, err = pushed.pushAgain(); return err }); err != nil {
+		if err := eventually(2*time.Minute, func() (err error) { out, err = pushed.pushAgain(); return err }); err != nil {
 			return fmt.Errorf("pushed again: %w\n%s", err, out)
 		}
 	}
 	if err := set.mustSet(); err != nil {
 		return err
 	}
-	return eventually(30*time.Second, func() error { return errors.Join(pushed.acknowledged(), set.acknowledged()) })
+	return eventually(time.Minute, func() error { return errors.Join(pushed.acknowledged(), set.acknowledged()) })
 }
 
 // intoMigration cuts the power in the middle of a migration, and again when that is begun
@@ -255,25 +297,33 @@ func (c *cuts) intoMigration() {
 		t.Fatal(err)
 	}
 	program := slowMigration(t)
-	pushed := make(chan struct{})
-	go func() { c.pushProgram(program, nil); close(pushed) }()
+	c.startUpgrade(program)
+	started := make(chan error, 1) // by a start that is not waited for: the migration is begun again
+	started <- nil
 	for i := range 3 {
 		under := false
-		if err := eventually(time.Minute, func() (err error) { under, err = c.migrating(); return err }); err != nil {
+		if err := eventually(3*time.Minute, func() (err error) { under, err = c.migrating(); return err }); err != nil {
 			t.Fatal(err)
 		}
 		if !under { // it was done before we came
+			c.under.wait()
+			if err := <-started; err != nil {
+				t.Fatal(err)
+			}
+			started <- nil
 			c.intoAnything("")
 			continue
 		}
 		end := c.setting(200 * time.Millisecond)
 		c.cut("a migration", c.moment(slowly), c.r.IntN(2) == 0)
 		end()
-		<-pushed
+		c.under.wait()
+		<-started // which this cut has ended
 		if i < 2 {
-			go c.start() // it is not waited for: the migration is begun again
+			go func() { started <- c.start() }()
 		} else {
 			c.on()
+			started <- nil
 		}
 	}
 	if err := c.repeat("a migration"); err != nil {
@@ -315,49 +365,116 @@ func (w *selfWorld) migrating() (bool, error) {
 	return false, nil
 }
 
+// intoUpgrade cuts the power in a phase of an upgrade of a platform that has nothing else to do.
+func (c *cuts) intoUpgrade(phase string) {
+	c.t.Helper()
+	c.quiet()
+	c.startUpgrade(c.anotherProgram())
+	if err := c.under.reaches(phase); err != nil {
+		c.t.Fatalf("an upgrade does not get to %s: %v", phase, err)
+	}
+	c.cut("an upgrade from "+phase+" on", c.moment(3*time.Second), c.r.IntN(2) == 0)
+	c.on()
+	c.under.wait()
+	if err := c.repeat("a push of the platform"); err != nil {
+		c.t.Fatalf("after power cut %d: %v", c.n, err)
+	}
+}
+
 // onWithout brings a platform back without one of its parts. The rest serves, and `hoist
 // seed status` says what is missing.
 func (c *cuts) onWithout(part, what string) {
 	t := c.t
 	t.Helper()
 	time.Sleep(c.moment(5 * time.Second))
-	if part == "clock" {
+	serving := c.apps
+	var blobs []string
+	switch part {
+	case "clock":
 		if err := c.asOwner(func(ctx context.Context, db *pgx.Conn) error { _, err := db.Exec(ctx, setBackRows); return err }); err != nil {
 			t.Fatal(err)
 		}
+	case "slug":
+		blobs = c.slugs(t, hoist.SystemApp)
+	case "app's slug":
+		blobs, serving = c.slugs(t, c.apps[1].Name), c.apps[:1]
 	}
 	c.cut(what, 0, true)
-	says, back, err := c.take(part)
+	says, back, err := c.take(part, blobs)
 	if err != nil {
 		t.Fatal(err)
 	}
 	begun, started := time.Now(), make(chan error, 1)
 	go func() { started <- c.start() }()
-	if err := c.allServe(30 * time.Second); err != nil {
+	if err := c.serve(serving, servesWithin); err != nil {
 		t.Errorf("without the %s: %v", part, err)
 	}
 	t.Logf("    served without the %s after %s", part, time.Since(begun).Round(10*time.Millisecond))
-	c.statusSays(t, says)
-	if part == "slug" && !strings.Contains(c.sinceStart(), "is damaged") {
-		t.Error("the seed did not notice that the slug is damaged")
+	c.statusSays(t, says...)
+	if part == "app's slug" {
+		c.deployAgain(t, c.apps[1], <-started)
+		return
 	}
 	if err := errors.Join(back(), <-started); err != nil {
 		t.Fatalf("with the %s again: %v", part, err)
 	}
+	if part == "slug" {
+		if err := c.awaitSettled(3*time.Minute, 0); err != nil {
+			t.Fatalf("dynos of the platform do not do the work again: %v", err)
+		}
+	}
 	t.Logf("    with the %s again all was ready after %s", part, time.Since(begun).Round(10*time.Millisecond))
 }
 
-// take takes a part of a platform that is switched off. says is what the status must say then.
-func (w *selfWorld) take(part string) (says string, back func() error, err error) {
-	says, back = map[string]string{
-		"database": "waits for the database (it does not answer)",
-		"bus":      "logs waiting waits for the bus (it does not answer)",
-		"blobs":    "compile waiting waits for the blobs (",
-		"clock":    "The clock is behind what it was",
+// deployAgain does what is said of a dyno whose slug is damaged.
+func (c *cuts) deployAgain(t *testing.T, a *faultApp, started error) {
+	t.Helper()
+	if started != nil {
+		t.Fatal(started)
+	}
+	if err := a.saysDamaged(); err != nil {
+		t.Error(err)
+	}
+	if err := errors.Join(eventually(2*time.Minute, a.mustPush), eventually(time.Minute, a.serving)); err != nil {
+		t.Errorf("deployed again: %v", err)
+	}
+}
+
+// take takes a part of a platform that is switched off; blobs are those to damage. says is what
+// the status must say then.
+func (w *selfWorld) take(part string, blobs []string) (says []string, back func() error, err error) {
+	says, back = map[string][]string{
+		"database": {"waits for the database (it does not answer)"},
+		"bus":      {"logs waiting waits for the bus (it does not answer)"},
+		"blobs":    {"compile waiting waits for the blobs ("},
+		"clock":    {"The clock is behind what it was"},
+		"slug": {"The slug of v cannot be fetched: blob is damaged on disk Push another commit hoist seed rollback",
+			"stage 0: everything runs inside the seed"},
+		"app's slug": {w.apps[1].Name + " web.1: " + slugDamaged},
 	}[part], func() error { return nil }
 	switch part {
-	case "slug": // of the platform itself
-		return "", back, w.damageSlug()
+	case "slug", "app's slug": // the local files, and the stored ones
+		local, _ := filepath.Glob(filepath.Join(w.Dir, "system/slugs/*.squashfs"))
+		if part != "slug" {
+			local = nil
+			for _, blob := range blobs {
+				files, _ := filepath.Glob(filepath.Join(w.Dir, "runtime*/slugs", filepath.Base(blob)+".squashfs"))
+				local = append(local, files...)
+			}
+		}
+		if len(local) == 0 {
+			return says, back, errors.New("the slug is not on this machine")
+		}
+		for _, file := range local {
+			err = errors.Join(err, os.Remove(file), os.WriteFile(file, []byte("rust"), 0o600))
+		}
+		damage := func() (err error) {
+			for _, blob := range blobs {
+				err = errors.Join(err, blobtest.DamageFile(filepath.Join(w.Dir, "blobs"), blob))
+			}
+			return err
+		}
+		return says, damage, errors.Join(err, damage()) // done twice, nothing is damaged
 	case "clock":
 		return says, back, w.setBackFiles()
 	}
@@ -365,19 +482,18 @@ func (w *selfWorld) take(part string) (says string, back func() error, err error
 	return says, back, err
 }
 
-// damageSlug damages the local file of the slug that the platform runs.
-func (w *selfWorld) damageSlug() error {
-	text, err := os.ReadFile(filepath.Join(w.Dir, "system.json"))
-	if err != nil {
-		return err
+// slugs are the keys of an app's stored slugs.
+func (w *selfWorld) slugs(t *testing.T, app string) (keys []string) {
+	t.Helper()
+	var rows []struct{ Key string }
+	err := w.query(&rows, `SELECT blob_key AS key FROM slugs s JOIN apps a ON a.id = s.app_id WHERE a.name = $1 AND ready`, app)
+	if err != nil || len(rows) == 0 {
+		t.Fatal(rows, err)
 	}
-	var state struct{ Good struct{ Slug string } }
-	if err := json.Unmarshal(text, &state); err != nil {
-		return err
+	for _, r := range rows {
+		keys = append(keys, r.Key)
 	}
-	settings := seed.Settings{DataDir: w.Dir}
-	file := settings.SystemSlug(state.Good.Slug)
-	return errors.Join(os.Remove(file), os.WriteFile(file, []byte("rust"), 0o600))
+	return keys
 }
 
 // setBackRows and setBackFiles make what was written before come from tomorrow: as if the clock had

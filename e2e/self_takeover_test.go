@@ -28,6 +28,18 @@ func TestSelfTakesOver(t *testing.T) {
 	if err := eventually(time.Minute, w.seedIsEmpty); err != nil {
 		t.Error(err)
 	}
+	if err := eventually(time.Minute, func() error {
+		log, err := w.hoistApp.cli(t.Context(), "logs", "-n", "1500", "-d", "router.1").CombinedOutput()
+		if err == nil && !strings.Contains(string(log), "heroku[router.1]: State changed from starting to up") {
+			err = errors.New("it has no start of router.1")
+		}
+		if err != nil {
+			err = fmt.Errorf("the log of hoist: %w\n%s", err, log)
+		}
+		return err
+	}); err != nil {
+		t.Error(err)
+	}
 	w.invariants(t)
 	w.wallsHold(t)
 	st, err := w.status()
@@ -43,9 +55,6 @@ func TestSelfTakesOver(t *testing.T) {
 		if !strings.Contains(ps, c+".1: up") {
 			t.Errorf("%s.1 is not up:\n%s", c, ps)
 		}
-	}
-	if log := w.must(t, "logs", "-n", "500"); !strings.Contains(log, "heroku[router.1]: State changed from starting to up") {
-		t.Errorf("the log has no start of router.1:\n%s", log)
 	}
 	if out := w.must(t, "releases"); !strings.Contains(out, "Current: v2") {
 		t.Errorf("releases:\n%s", out)
