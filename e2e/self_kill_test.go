@@ -131,10 +131,11 @@ func (w *selfWorld) oneOfTwoRuntimes(t *testing.T) {
 	if err := errors.Join(eventually(time.Minute, elsewhere), eventually(time.Minute, w.kept)); err != nil {
 		t.Error(err)
 	}
-	t.Logf("all dynos are up again after %s", time.Since(killed).Round(10*time.Millisecond))
-	served.mustBeWhole(t, killed, gone)
-	moved.mustBeWhole(t, killed, time.Now())
+	back := time.Now()
+	t.Logf("all dynos are up again after %s", back.Sub(killed).Round(10*time.Millisecond))
 	w.invariants(t)
+	served.mustBeWhole(t, killed, gone)
+	moved.mustBeWhole(t, killed, back)
 }
 
 // probe asks all apps again and again until the function it returns is called, which

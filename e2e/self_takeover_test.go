@@ -124,7 +124,7 @@ func (w *selfWorld) seedIsEmpty() error {
 	return err
 }
 
-// awaitScaled waits for a number of dynos of hoist of some types.
+// awaitScaled waits for a number of dynos of hoist of some types; runtimes take dynos then.
 func (w *selfWorld) awaitScaled(want map[string]int) error {
 	return eventually(2*time.Minute, func() error {
 		if err := w.settled(0); err != nil {
@@ -145,7 +145,12 @@ func (w *selfWorld) awaitScaled(want map[string]int) error {
 				return fmt.Errorf("%d dynos of %s, not %d: %s", there[name], name, n, showDynos(st.System))
 			}
 		}
-		return nil
+		var taking []struct{ ID string }
+		err = w.query(&taking, `SELECT id FROM workers WHERE NOT probation AND NOT draining AND seen_at > now() - interval '5 seconds'`)
+		if n := want["runtime"]; err == nil && n > 0 && len(taking) != n {
+			err = fmt.Errorf("%d runtimes take dynos, not %d", len(taking), n)
+		}
+		return err
 	})
 }
 
