@@ -6,6 +6,8 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -115,15 +117,23 @@ func (a *faultApp) processes() (map[string]int, error) {
 	first := map[string]int{}
 	for _, d := range dynos {
 		pids := a.w.cgroupPids(d.ID)
-		if len(pids) == 0 {
+		i := slices.IndexFunc(pids, isFirst)
+		if i < 0 {
 			return nil, fmt.Errorf("dyno %s has no process", d.ID)
 		}
-		first[d.ID] = pids[0]
+		first[d.ID] = pids[i]
 	}
 	return first, nil
 }
 
-// cgroupPids are a container's processes, in ascending order.
+// isFirst reports whether a process is the first of its PID namespace. (Its number out here
+// says nothing: they begin anew when they are used up.)
+func isFirst(pid int) bool {
+	status, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	return regexp.MustCompile(`(?m)^NSpid:.*\t1$`).Match(status)
+}
+
+// cgroupPids are a container's processes.
 func (w *faultWorld) cgroupPids(id string) []int {
 	return readPids(filepath.Join(w.cgroups(), w.containerName(id), "cgroup.procs"))
 }
