@@ -29,10 +29,8 @@ type Build struct {
 	Error             string // why it failed, for the user
 	Attempts          int    // of compile workers to build it, so far
 	ClaimedBy         string
-	LeaseUntil        *time.Time
 	CreatedAt         time.Time
 	UpdatedAt         time.Time
-	FinishedAt        *time.Time
 }
 
 // BuildState is where a build is on its way.

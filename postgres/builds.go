@@ -12,14 +12,14 @@ import (
 const buildColumns = `b.id, b.app_id, b.account_id, coalesce((SELECT email FROM accounts WHERE id = b.account_id), ''),
 	b.state, b.stack, b.buildpacks, b.source_key, b.source_url,
 	b.source_checksum, b.source_version, b.source_description, b.push, coalesce(b.slug_id::text, ''),
-	coalesce(b.release_id::text, ''), b.error, b.attempts, b.claimed_by, b.lease_until,
-	b.created_at, b.updated_at, b.finished_at`
+	coalesce(b.release_id::text, ''), b.error, b.attempts, b.claimed_by,
+	b.created_at, b.updated_at`
 
 func scanBuild(row pgx.Row) (b hoist.Build, err error) {
 	err = row.Scan(&b.ID, &b.AppID, &b.AccountID, &b.Email, &b.State, &b.Stack, &b.Buildpacks, &b.SourceKey, &b.SourceURL,
 		&b.SourceChecksum, &b.SourceVersion, &b.SourceDescription, &b.Push, &b.SlugID,
-		&b.ReleaseID, &b.Error, &b.Attempts, &b.ClaimedBy, &b.LeaseUntil,
-		&b.CreatedAt, &b.UpdatedAt, &b.FinishedAt)
+		&b.ReleaseID, &b.Error, &b.Attempts, &b.ClaimedBy,
+		&b.CreatedAt, &b.UpdatedAt)
 	return b, err
 }
 
