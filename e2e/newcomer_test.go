@@ -85,7 +85,7 @@ func (w *selfWorld) upAgain(t *testing.T, n newcomer) {
 	if out, err := exec.Command("git", "-C", filepath.Join(n.home, "hoist-hello"), "remote", "remove", "hoist").CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	if err := n.up("already running", "logged in as ", "it is there already", "Everything up-to-date"); err != nil {
+	if err := n.up("it has run for ", "logged in as ", "it is there already", "Everything up-to-date"); err != nil {
 		t.Fatal(err)
 	}
 	if now := made(); now != before {

@@ -137,13 +137,50 @@ func output(cmd *exec.Cmd) (string, error) {
 	}
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	if err := cmd.Run(); err != nil {
-		said := strings.TrimSpace(strings.ReplaceAll(errs.String(), " !    ", ""))
-		if said == "" {
-			said = err.Error()
-		}
-		return out.String(), errors.New(said)
+		return out.String(), wordsOf(errs.String(), err)
 	}
 	return strings.TrimSpace(out.String()), nil
+}
+
+// wordsOf is the error of a program that wrote something to stderr, without the mark of ours.
+func wordsOf(stderr string, err error) error {
+	if said := strings.TrimSpace(strings.ReplaceAll(stderr, " !    ", "")); said != "" {
+		return errors.New(said)
+	}
+	return err
+}
+
+// showing runs a command of ours, and shows the progress that it writes to stderr, indented as ours is.
+func showing(out io.Writer, cmd *exec.Cmd) error {
+	p := told{out: out}
+	cmd.Stderr = &p
+	if err := cmd.Run(); err != nil {
+		return wordsOf(p.errs.String(), err)
+	}
+	return nil
+}
+
+// told tells lines of progress from those of an error.
+type told struct {
+	out  io.Writer
+	errs bytes.Buffer
+	line []byte // that has not ended
+}
+
+func (p *told) Write(b []byte) (int, error) {
+	for line := range bytes.Lines(b) {
+		p.line = append(p.line, line...)
+		switch {
+		case !bytes.HasSuffix(line, []byte("\n")):
+			continue
+		case bytes.HasPrefix(p.line, []byte("       ")):
+			p.out.Write(p.line)
+		default:
+			p.errs.Write(p.line)
+		}
+		p.line = p.line[:0]
+	}
+	return len(b), nil
 }
 
 // show runs a command whose output a person wants to see as it comes.
@@ -187,7 +224,7 @@ func (c *upCommand) start() (said string, err error) {
 		}
 		running = false
 	}
-	if _, err = c.asRoot(c.seedArgs("--daemon")...); err != nil {
+	if err := showing(c.out, c.rootCommand(c.seedArgs("--daemon")...)); err != nil {
 		return "", err
 	}
 	if st, err = c.status(); err != nil {
@@ -195,7 +232,7 @@ func (c *upCommand) start() (said string, err error) {
 	}
 	c.public, c.local = st.Public, cmp.Or(st.Local, "127.0.0.1")
 	if running {
-		return fmt.Sprintf("already running, for %s, as process %d", age(st.Since), st.PID), nil
+		return fmt.Sprintf("it has run for %s, as process %d", age(st.Since), st.PID), nil
 	}
 	return said + "running now, data in " + c.dataDir, nil
 }

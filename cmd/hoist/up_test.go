@@ -1,7 +1,9 @@
 package main
 
 import (
+	"bytes"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"syscall"
 	"testing"
@@ -30,5 +32,13 @@ func TestTheSampleAppIsCopiedWholeOrNotAtAll(t *testing.T) {
 	}
 	if _, err := os.Stat(filepath.Join(c.work(), "a")); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestProgressOfACommandIsShownButNotItsError(t *testing.T) {
+	var shown bytes.Buffer
+	err := showing(&shown, exec.Command("sh", "-c", `exec >&2; printf '       wait'; sleep 0.1; printf 'ing\n !    no\n       for you\n'; exit 1`))
+	if err == nil || err.Error() != "no" || shown.String() != "       waiting\n       for you\n" {
+		t.Errorf("%v, %q", err, shown.String())
 	}
 }
