@@ -60,6 +60,7 @@ var seeds = map[string]func(note string){
 		<-asked
 		syscall.Exec("/bin/sleep", []string{"sleep", "60"}, nil)
 	},
+	"goes on as another program": goesOn,
 }
 
 // keep starts a keeper of such a seed. wait returns how it ended and what was said.

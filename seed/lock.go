@@ -24,6 +24,10 @@ func (s *Settings) take(name string) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
+	if pid := changing(f); pid != 0 && pid != os.Getpid() {
+		defer f.Close()
+		return nil, &RunningError{Dir: s.DataDir, Holder: fmt.Sprintf("process %d", pid)}
+	}
 	for range 5 { // who looks whether it is taken has it for a moment
 		if err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err == nil {
 			break
@@ -51,6 +55,33 @@ func writeAt(f *os.File, text string) error {
 	return err
 }
 
+// changed follows what a lock says of its holder while that goes on as another program, which takes the lock again:
+// execve(2) lets it go.
+const changed = ", goes on as another program"
+
+// changeLimit is how long that may take.
+const changeLimit = time.Minute
+
+// handOver notes that the holder of a lock goes on as another program in the same process.
+func handOver(f *os.File) error {
+	return writeAt(f, fmt.Sprintf("process %d%s", os.Getpid(), changed))
+}
+
+// changing is the process that holds a lock though it has let it go for a moment; 0 if there is none.
+func changing(f *os.File) (pid int) {
+	text := make([]byte, 100)
+	n, _ := f.ReadAt(text, 0)
+	first, _, _ := strings.Cut(string(text[:n]), "\n")
+	if _, err := fmt.Sscanf(first, "process %d"+changed, &pid); err != nil || !strings.HasSuffix(first, changed) {
+		return 0
+	}
+	st, err := f.Stat()
+	if err != nil || time.Since(st.ModTime()).Abs() > changeLimit || syscall.Kill(pid, 0) == syscall.ESRCH {
+		return 0
+	}
+	return pid
+}
+
 // holder is the process that has taken a lock, or had; 0 if it does not say yet.
 func (s *Settings) holder(name string) (pid int) {
 	text, _ := os.ReadFile(s.file(name))
@@ -70,7 +101,7 @@ func (s *Settings) taken(name string) bool {
 		return false
 	}
 	defer f.Close()
-	return syscall.Flock(int(f.Fd()), syscall.LOCK_SH|syscall.LOCK_NB) != nil
+	return syscall.Flock(int(f.Fd()), syscall.LOCK_SH|syscall.LOCK_NB) != nil || changing(f) != 0
 }
 
 // RunningError says that there is a seed already.

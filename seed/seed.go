@@ -6,6 +6,7 @@ package seed
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -137,7 +138,7 @@ func Run(ctx context.Context, cfg Config) (err error) {
 	s.run(ctx)
 	if r, ok := replaced(ctx); ok {
 		if wanted.Err() == nil {
-			return r
+			return errors.Join(handOver(s.held), r)
 		}
 		// Somebody wanted it to end meanwhile, which the other program would not know.
 		if err := stopPostgres(context.WithoutCancel(ctx), cfg.Settings); err != nil {
