@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 )
@@ -52,5 +54,38 @@ func TestASeedThatIsToEndIsNotReplaced(t *testing.T) {
 				t.Errorf("got %v", err)
 			}
 		})
+	}
+}
+
+// A seed that is replaced waits for the transfers of blobs; nobody is without the bus meanwhile.
+func TestTheGroundEndsOneAfterTheOther(t *testing.T) {
+	ended := make(chan string, 3)
+	s := &Seed{log: slog.New(slog.DiscardHandler)}
+	for name, takes := range map[string]time.Duration{"blobs": 300 * time.Millisecond, "nats": 100 * time.Millisecond, "postgres": 0} {
+		task := &task{name: name, run: func(ctx context.Context, ready func()) error {
+			ready()
+			<-ctx.Done()
+			time.Sleep(takes)
+			ended <- name
+			return nil
+		}}
+		s.ground = append(s.ground, task)
+	}
+	order := strings.Fields("postgres nats blobs")
+	slices.SortFunc(s.ground, func(a, b *task) int { return slices.Index(order, a.name) - slices.Index(order, b.name) })
+	end := s.keepGround(t.Context())
+	for start := time.Now(); !up(s.ground); time.Sleep(time.Millisecond) {
+		if time.Since(start) > 20*time.Second {
+			t.Fatal("it does not start")
+		}
+	}
+	end()
+	close(ended)
+	var got []string
+	for name := range ended {
+		got = append(got, name)
+	}
+	if want := "blobs nats postgres"; strings.Join(got, " ") != want {
+		t.Errorf("they ended in the order %v", got)
 	}
 }

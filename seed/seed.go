@@ -156,12 +156,8 @@ const stopLimit = 20 * time.Second
 // run keeps everything running until ctx ends, then ends the components
 // before the ground they stand on.
 func (s *Seed) run(ctx context.Context) {
-	below, stopGround := context.WithCancelCause(context.WithoutCancel(ctx))
-	defer stopGround(nil)
-	var ground, components sync.WaitGroup
-	for _, t := range s.ground {
-		ground.Go(func() { t.keep(below, s.log) })
-	}
+	endGround := s.keepGround(ctx)
+	var components sync.WaitGroup
 	for _, c := range s.components {
 		c.turn(!s.system.keeps(c.task.name))
 	}
@@ -187,9 +183,32 @@ func (s *Seed) run(ctx context.Context) {
 			}
 		}
 	}
-	stopGround(leaveIf(ctx))
-	if !waitFor(&ground, 30*time.Second) {
-		s.log.Warn("the ground did not end within 30 s")
+	endGround()
+}
+
+// keepGround keeps the ground running until end is called, which ends one part after the other: the blob
+// store first, since its transfers may take a while, and the bus is there until then.
+func (s *Seed) keepGround(ctx context.Context) (end func()) {
+	var ends []func(limit context.Context)
+	for _, t := range s.ground {
+		below, stop := context.WithCancelCause(context.WithoutCancel(ctx))
+		ended := make(chan struct{})
+		go func() { t.keep(below, s.log); close(ended) }()
+		ends = append(ends, func(limit context.Context) {
+			stop(leaveIf(ctx))
+			select {
+			case <-ended:
+			case <-limit.Done():
+				s.log.Warn("did not end in time", "task", t.name)
+			}
+		})
+	}
+	return func() {
+		limit, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+		defer cancel()
+		for _, end := range slices.Backward(ends) {
+			end(limit)
+		}
 	}
 }
 
