@@ -3,10 +3,13 @@ package seed
 import (
 	"context"
 	"encoding/json"
+	"net/http"
+	"net/http/httptest"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -29,6 +32,7 @@ type fakeEngine struct {
 
 func (e *fakeEngine) Start(_ context.Context, spec hoist.ContainerSpec) error {
 	if err := e.start(); err != nil {
+		e.containers = append(e.containers, hoist.Container{ID: spec.ID}) // what Remove removes
 		return err
 	}
 	e.specs = append(e.specs, spec)
@@ -104,6 +108,21 @@ func TestAReleaseIsNotGivenUpForOneStartThatFailed(t *testing.T) {
 	if y.state.Failed["next"] == "" {
 		t.Errorf("it is tried for ever")
 	}
+	if len(e.containers) > 0 {
+		t.Errorf("%d containers are left half made", len(e.containers))
+	}
+}
+
+// Nobody else knows of the container of a run.
+func TestARunThatDoesNotStartLeavesNothing(t *testing.T) {
+	y, e := withEngine(t)
+	y.seed.system = y
+	e.start = func() error { return context.DeadlineExceeded }
+	w := httptest.NewRecorder()
+	y.seed.serveRun(w, httptest.NewRequest(http.MethodPost, "/run", strings.NewReader(`{"command":"bash"}`)))
+	if w.Code != http.StatusUnprocessableEntity || !strings.Contains(w.Body.String(), context.DeadlineExceeded.Error()) || len(e.containers) > 0 {
+		t.Errorf("%d %s, %d containers are left", w.Code, w.Body, len(e.containers))
+	}
 }
 
 // The seed is stopped, or the machine, while a release starts.
@@ -160,6 +179,51 @@ func TestADynoThatEndsIsNotAdoptedAsOneThatServes(t *testing.T) {
 	delete(again.dynos, "old")
 	if again.write(); len(again.state.Ending) != 0 {
 		t.Error("it is remembered for ever")
+	}
+}
+
+// Who never did anybody's work has nothing to finish. Only one that is on probation does none: also before it is seen to do
+// its task, a good release's dyno serves.
+func TestWhoServesMayFinish(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("gives directories away; needs root")
+	}
+	for _, c := range []struct {
+		what         string
+		trial, letIn bool
+		most         time.Duration
+	}{
+		{"of a good release", false, false, drain + time.Minute},
+		{"never let in", true, false, unprovenGrace},
+		{"let in", true, true, drain + time.Minute},
+	} {
+		for _, adopted := range []bool{false, true} {
+			y, e := withEngine(t)
+			release := y.six(t, 1)
+			if c.trial {
+				release = y.onTrial(t)
+				release.Formation = map[string]process{hoist.ComponentAPI: {"bin/hoist api", 1, "Standard-1X"}}
+			}
+			if err := y.open(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			d, err := y.start(t.Context(), hoist.ComponentAPI, 1, release)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if y.state.Proven[d.ID] = c.letIn; adopted { // by another seed
+				clear(y.dynos)
+				if err := y.open(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				d = y.dynos[d.ID]
+			}
+			begun := time.Now()
+			y.stop(t.Context(), d)
+			if may := d.stopBy.Sub(begun); may < c.most || may > c.most+time.Since(begun) || len(e.asked) != 1 {
+				t.Errorf("%s, adopted %t: it may go on for %s, not %s", c.what, adopted, may, c.most)
+			}
+		}
 	}
 }
 

@@ -3,6 +3,7 @@ package seed
 import (
 	"context"
 	"errors"
+	"os"
 	"testing"
 	"time"
 
@@ -51,6 +52,40 @@ func TestAProcessDoesNotSaveItselfItsTask(t *testing.T) {
 	}
 	if lacks := y.lacks(t.Context(), dyno(y.state.Good.ReleaseID), says); lacks != "" {
 		t.Errorf("of a good release: %s", lacks)
+	}
+}
+
+// The release that the seed makes to go back is not concluded while a part of it is started again. Its code is known to
+// be good, and so its dyno serves from the start.
+func TestADynoOfARollbackHasNoTask(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("gives directories away; needs root")
+	}
+	y, e := withEngine(t)
+	back := *y.six(t, 1)
+	back.ReleaseID, back.Version, back.As = "r3", 3, &sameAs{"r1", 1}
+	y.state.Next = &back
+	if err := y.open(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	d, err := y.start(t.Context(), hoist.ComponentAPI, 1, &back)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if e.specs[0].Env["HOIST_PROBATION"] != "" {
+		t.Error("it is on probation")
+	}
+	d.trial.cancel = func() {} // its proof goes on
+	if lacks := y.lacks(t.Context(), d, []postgres.Registration{{ID: d.ID, Type: d.Type}}); lacks != "" {
+		t.Error(lacks)
+	}
+	if !y.state.Good.has(d) || !back.has(d) {
+		t.Errorf("it is of release %s", d.ReleaseID)
+	}
+	again := back
+	again.ReleaseID, again.Version = "r5", 5 // v4 failed, too
+	if !again.has(d) {
+		t.Error("it does not run on when the seed goes back again")
 	}
 }
 

@@ -94,6 +94,7 @@ func (y *system) agree(ctx context.Context, current hoist.ID) (again bool) {
 		y.bus.Ring(hoist.BellFormation+o.To.AppID, nil)
 	}
 	y.state.Override = nil
+	y.write() // of whose code the release is, no other seed could tell
 	return true
 }
 

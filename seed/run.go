@@ -105,11 +105,11 @@ func (s *Seed) serveRun(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	engine := s.system.engine
+	defer engine.Remove(context.WithoutCancel(s.ctx), spec.ID) // also what a failed start leaves
 	if err := engine.Start(s.ctx, spec); err != nil {
 		refuse(err)
 		return
 	}
-	defer engine.Remove(context.WithoutCancel(s.ctx), spec.ID)
 	stream, err := engine.Attach(spec.ID)
 	if err != nil {
 		refuse(err)

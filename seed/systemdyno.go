@@ -25,19 +25,20 @@ import (
 // systemDyno is a dyno of the platform's own app.
 type systemDyno struct {
 	hoist.Dyno
-	digest string // of all it was started with; another one means another dyno
-	slot   int    // of a runtime: its directory and network
-	pid    int
-	since  time.Time // started, or the ground came back
-	asked  bool      // to be replaced, by a person
-	stopBy time.Time
-	trial  trial                  // its proof
-	lacks  string                 // for its proof
-	done   bool                   // its task
-	passed time.Time              // it was let in
-	said   atomic.Pointer[string] // its last words
-	wrote  hoist.DynoWant
-	ended  chan hoist.Exit
+	digest    string // of all it was started with; another one means another dyno
+	slot      int    // of a runtime: its directory and network
+	probation bool   // it was started on that
+	pid       int
+	since     time.Time // started, or the ground came back
+	asked     bool      // to be replaced, by a person
+	stopBy    time.Time
+	trial     trial                  // its proof
+	lacks     string                 // for its proof
+	done      bool                   // its task
+	passed    time.Time              // it was let in
+	said      atomic.Pointer[string] // its last words
+	wrote     hoist.DynoWant
+	ended     chan hoist.Exit
 }
 
 func (d *systemDyno) stopping() bool { return !d.stopBy.IsZero() }
@@ -49,7 +50,7 @@ const keptIn = "/var/lib/hoist"
 // a push that waits for its build, somebody who reads a log or is attached.
 const drain = time.Hour
 
-// unprovenGrace is how long a dyno that did not prove itself may take to end.
+// unprovenGrace is how long a dyno that was on probation to its end may take for that.
 const unprovenGrace = 20 * time.Second
 
 // open makes the engine, takes over the dynos that run, and watches them.
@@ -75,6 +76,7 @@ func (y *system) open(ctx context.Context) error {
 	for _, c := range list {
 		d := &systemDyno{pid: c.Pid, since: time.Now(), digest: c.Labels["digest"], ended: make(chan hoist.Exit, 1)}
 		d.slot, _ = strconv.Atoi(c.Labels["slot"])
+		d.probation = c.Labels["probation"] == "true"
 		if err := json.Unmarshal([]byte(c.Labels["dyno"]), &d.Dyno); err != nil || !c.Running {
 			y.vacate(d)
 			engine.Remove(ctx, c.ID)
@@ -303,11 +305,12 @@ func (y *system) start(ctx context.Context, c string, number int, want *desired)
 		return nil, err
 	}
 	d := &systemDyno{digest: digestOf(want, p, env), since: time.Now(), ended: make(chan hoist.Exit, 1)}
-	d.Dyno = hoist.Dyno{ID: hoist.NewID(), AppID: want.AppID, ReleaseID: want.ReleaseID, Version: want.Version, Kind: hoist.KindFormation,
+	code := want.code() // so that a rollback's is of the release that is known to be good, as are those that run on
+	d.Dyno = hoist.Dyno{ID: hoist.NewID(), AppID: want.AppID, ReleaseID: code.ReleaseID, Version: code.Version, Kind: hoist.KindFormation,
 		Type: c, Number: number, Size: p.Size, Command: p.Command, Restarts: y.crashes[c],
 		Env: map[string]string{"slug": y.slugFile(want.Slug)}}
 	env["HOIST_COMPONENT_ID"], env["DYNO"] = d.ID, d.Name()
-	if !y.state.good(want) {
+	if d.probation = !y.state.good(want); d.probation {
 		env["HOIST_PROBATION"] = "true"
 	}
 	grants := &hoist.Grants{HostNetwork: true}
@@ -357,8 +360,11 @@ func (y *system) start(ctx context.Context, c string, number int, want *desired)
 	y.say(d.AppID, d.Name(), "heroku", fmt.Sprintf("Starting process with command `%s`", d.Command))
 	err = y.engine.Start(begin, hoist.ContainerSpec{ID: d.ID, Name: d.Name(), SlugPath: d.Env["slug"], Command: d.Command, Env: env,
 		Size: size, Grants: grants,
-		Labels: map[string]string{"dyno": string(text), "digest": d.digest, "slot": strconv.Itoa(d.slot)}})
+		Labels: map[string]string{"dyno": string(text), "digest": d.digest, "slot": strconv.Itoa(d.slot), "probation": strconv.FormatBool(d.probation)}})
 	if err != nil {
+		if err := y.engine.Remove(context.WithoutCancel(ctx), d.ID); err != nil {
+			y.log.Error("left over from a failed start", "dyno", d.Name(), "err", err)
+		}
 		return d, err
 	}
 	list, _ := y.engine.List(ctx)
@@ -470,7 +476,7 @@ func (y *system) stop(ctx context.Context, d *systemDyno) {
 	y.log.Info("stopping", "dyno", d.Name(), "release", d.Version)
 	y.say(d.AppID, d.Name(), "heroku", "Stopping process with SIGTERM")
 	limit := drain + time.Minute
-	if !y.state.Proven[d.ID] { // it was never let in, and has nothing of anybody's under way
+	if d.probation && !y.state.Proven[d.ID] { // it was never let in, and has nothing of anybody's under way
 		limit = unprovenGrace
 	}
 	d.stopBy, d.State, d.Want = time.Now().Add(limit), hoist.DynoStopping, hoist.WantDown

@@ -143,6 +143,7 @@ func (y *system) note(ctx context.Context, settled bool) {
 		}
 		if id != "" {
 			y.state.Same[id] = rolledBack{good.code(), failed}
+			y.write() // lest another seed takes it for a release with code of its own
 			y.bus.Ring(hoist.BellFormation+next.AppID, nil)
 			y.wake()
 		}
