@@ -55,6 +55,10 @@ var Components = []string{
 // SystemApp is the name of the platform's own app.
 const SystemApp = "hoist"
 
+// MaxRuntimes is how many dynos of its runtime there may be: an upgrade needs places on the
+// machine for as many new ones, as they prove themselves before the old ones stop.
+const MaxRuntimes = 3
+
 // Region is the name of the only region: where the platform runs.
 const Region = "local"
 

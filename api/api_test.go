@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -248,6 +249,31 @@ func TestAppsAndWhatBelongsToThem(t *testing.T) {
 		e.want(404, "PATCH", path, `{"updates":[{"type":"nope","quantity":1}]}`)
 		e.want(422, "PATCH", path, `{"updates":[]}`)
 		e.want(422, "PATCH", path, `{"updates":[{"quantity":1}]}`)
+	})
+
+	e.run("of the platform's runtimes there are no more than an upgrade has places for", func(t *testing.T, e *env) {
+		id := e.system("crowded")
+		add := func(id hoist.ID) {
+			e.exec(`INSERT INTO formation (id, app_id, type, command, quantity, size) VALUES ($1, $2, 'runtime', 'x', 1, 'Basic')`, hoist.NewID(), id)
+		}
+		add(id)
+		const path = "/apps/crowded/formation"
+		most, more := strconv.Itoa(hoist.MaxRuntimes), strconv.Itoa(hoist.MaxRuntimes+1)
+		e.want(200, "PATCH", path, `{"updates":[{"type":"runtime","quantity":`+most+`},{"type":"compile","quantity":`+more+`}]}`)
+		for _, bad := range []string{more, `"+1"`} {
+			got := e.want(422, "PATCH", path+"/runtime", `{"quantity":`+bad+`}`).text("message")
+			contains(t, got, "runtime of crowded cannot be scaled to "+more+", only to 0 to "+most, "an upgrade starts as many new ones")
+		}
+		if got := e.want(200, "GET", path+"/runtime", "").text("quantity"); got != most {
+			t.Errorf("it is scaled to %s", got)
+		}
+		// One that has more, from before there was a limit, is scaled in all else, and down.
+		e.exec(`UPDATE formation SET quantity = 7 WHERE app_id = $1 AND type = 'runtime'`, id)
+		e.want(200, "PATCH", path, `{"updates":[{"type":"compile","quantity":2},{"type":"runtime","size":"Standard-2X"}]}`)
+		e.want(200, "PATCH", path+"/runtime", `{"quantity":`+most+`}`)
+		_, other := e.app("own-runtime") // somebody's process type of that name
+		add(other)
+		e.want(200, "PATCH", "/apps/own-runtime/formation/runtime", `{"quantity":`+more+`}`)
 	})
 
 	e.run("one-off dynos are run, shown and stopped", func(t *testing.T, e *env) {

@@ -95,7 +95,7 @@ type scaling struct {
 	DynoSize identity `json:"dyno_size"`
 }
 
-func (u scaling) apply(list []hoist.ProcessType) error {
+func (u scaling) apply(a hoist.App, list []hoist.ProcessType) error {
 	if u.Type+u.Process == "" {
 		return hoist.Invalid("type: say which process type to change.")
 	}
@@ -105,6 +105,10 @@ func (u scaling) apply(list []hoist.ProcessType) error {
 	}
 	if p.Quantity, err = u.Quantity.of(p.Type, p.Quantity); err != nil {
 		return err
+	}
+	if a.System && p.Type == hoist.ComponentRuntime && u.Quantity.set && p.Quantity > hoist.MaxRuntimes {
+		return hoist.Invalid("quantity: runtime of %s cannot be scaled to %d, only to 0 to %d: an upgrade starts as many new ones before the old ones stop, and a machine has no places for more.",
+			a.Name, p.Quantity, hoist.MaxRuntimes)
 	}
 	if size := u.Size + u.DynoSize; size != "" {
 		known, err := sizeNamed(string(size))
@@ -154,7 +158,7 @@ func (s *Server) formationUpdate(c *call, a hoist.App) (any, error) {
 func (s *Server) scale(c *call, a hoist.App, updates []scaling) ([]hoist.ProcessType, error) {
 	list, err := s.DB.UpdateFormation(c.Context(), a.ID, func(list []hoist.ProcessType) error {
 		for _, u := range updates {
-			if err := u.apply(list); err != nil {
+			if err := u.apply(a, list); err != nil {
 				return err
 			}
 		}

@@ -307,7 +307,8 @@ func (s *Settings) dynoNetwork() netip.Prefix {
 	return netip.PrefixFrom(whole.Addr(), max(whole.Bits(), 18)).Masked()
 }
 
-// workers is how many runtime dynos there may be beside the seed's own runtime.
+// workers is how many places there are for runtimes beside the seed's own: enough for an upgrade of hoist.MaxRuntimes, one to
+// spare, and the last, which is that of the platform's own dynos.
 const workers = 8
 
 // insideNetwork and workerNetwork part the machine's network: one half is that

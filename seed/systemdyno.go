@@ -282,6 +282,15 @@ func (y *system) freeSlot(good bool) int {
 	return 0
 }
 
+// noPlace says why there is no place for a runtime, of a number that is wanted.
+func noPlace(quantity int) error {
+	why := fmt.Sprintf("there are %d runtimes already, with those that finish what is under way", workers-1)
+	if quantity > hoist.MaxRuntimes {
+		why += fmt.Sprintf("; of more than %d an upgrade does not end: `hoist ps:scale runtime=%[1]d -a %s`", hoist.MaxRuntimes, hoist.SystemApp)
+	}
+	return errors.New(why)
+}
+
 // vacate notes the place of a runtime that died; of several at once, those
 // that had dynos are the first to be taken again.
 func (y *system) vacate(d *systemDyno) {
@@ -318,7 +327,7 @@ func (y *system) start(ctx context.Context, c string, number int, want *desired)
 	size := hoist.Size{Disk: 1 << 30}
 	if c == hoist.ComponentRuntime {
 		if d.slot = y.freeSlot(y.state.good(want)); d.slot == 0 {
-			return nil, fmt.Errorf("there are %d runtimes already", workers-1)
+			return nil, noPlace(p.Quantity)
 		}
 		network, err := y.seed.cfg.workerNetwork(d.slot)
 		if err != nil {

@@ -18,14 +18,15 @@ type member struct {
 
 // planType compares what shall run of a process type with what does: the
 // numbers of dynos to start, and the dynos to stop. Old ones stop when all the new
-// ones have proven themselves.
+// ones have proven themselves, or if there are more than are wanted.
 func planType(quantity int, members []member) (start []int, stop []hoist.ID) {
 	there, proven := map[int]bool{}, 0
 	for _, m := range members {
 		switch {
-		case m.stopping || !m.current:
-		case m.number > quantity || there[m.number]:
+		case m.stopping:
+		case m.number > quantity || m.current && there[m.number]:
 			stop = append(stop, m.id)
+		case !m.current:
 		default:
 			there[m.number] = true
 			if m.proven {
@@ -40,7 +41,7 @@ func planType(quantity int, members []member) (start []int, stop []hoist.ID) {
 	}
 	if proven >= quantity {
 		for _, m := range members {
-			if !m.current && !m.stopping {
+			if !m.current && !m.stopping && m.number <= quantity {
 				stop = append(stop, m.id)
 			}
 		}

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -30,6 +32,7 @@ func TestOldDynosStopWhenAllTheNewOnesHaveProvenThemselves(t *testing.T) {
 		{"both have", 2, []member{old1, old2, proven(new1), proven(new2)}, "[] [old1 old2]"},
 		{"those that stop are left alone", 2, []member{stopping(old1), proven(new1), proven(new2)}, "[] []"},
 		{"fewer are wanted", 1, []member{proven(new1), proven(new2)}, "[] [new2]"},
+		{"and the new ones are not there yet", 1, []member{old1, old2, new1, new2}, "[] [new2 old2]"},
 		{"a new one has ended", 2, []member{proven(new1)}, "[2] []"},
 		{"none are wanted", 0, []member{proven(new1), old2}, "[] [new1 old2]"},
 		{"one stops, its successor comes", 1, []member{stopping(new1)}, "[1] []"},
@@ -132,6 +135,50 @@ func TestWorkersHaveNetworksOfTheirOwn(t *testing.T) {
 	small := Settings{Network: "10.77.0.0/30"}
 	if n := small.insideNetwork(); n.Bits() != 30 {
 		t.Errorf("a small network was parted: %s", n)
+	}
+}
+
+// Beside the old runtimes there are places for all the new ones, for as many as the API lets people want. For more there
+// are not, which is said, and what is said helps.
+func TestAnUpgradeHasPlacesForItsRuntimes(t *testing.T) {
+	for quantity := hoist.MaxRuntimes; quantity <= hoist.MaxRuntimes+2; quantity++ {
+		y, e := withEngine(t)
+		of := func(quantity int) map[string]process {
+			return map[string]process{hoist.ComponentRuntime: {"bin/hoist runtime", quantity, "Standard-1X"}}
+		}
+		one := y.six(t, 1)
+		one.Formation = of(quantity)
+		if err := y.open(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		turn := func() { y.adjust(t.Context(), hoist.ComponentRuntime, y.state.Next) }
+		turn()
+		before := y.letIn(one)
+		two := *one
+		two.ReleaseID, two.Version = "r2", 2
+		y.state.Next = &two
+		turn()
+		why := y.cannot[hoist.ComponentRuntime]
+		if want := fmt.Sprintf("`hoist ps:scale runtime=%d -a hoist`", hoist.MaxRuntimes); strings.Contains(why, want) != (quantity > hoist.MaxRuntimes) {
+			t.Errorf("an upgrade of %d runtimes: it says %q", quantity, why)
+		}
+		two.Formation = of(hoist.MaxRuntimes)
+		turn()
+		for _, id := range e.asked {
+			if y.dynos[id].Number <= hoist.MaxRuntimes {
+				t.Errorf("%s is told to end before the new ones are there", y.dynos[id].Name())
+			}
+			delete(y.dynos, id) // it has ended
+		}
+		clear(y.startAt)
+		turn()
+		if after := y.letIn(&two); len(before) != quantity || len(after) != hoist.MaxRuntimes {
+			t.Errorf("beside %d runtimes are %d new ones: %s", len(before), len(after), y.cannot[hoist.ComponentRuntime])
+		}
+		turn()
+		if !slices.Equal(sorted(e.asked), before) {
+			t.Errorf("%v are told to end, not %v", e.asked, before)
+		}
 	}
 }
 
