@@ -53,6 +53,7 @@ var seeds = map[string]func(note string){
 		os.WriteFile(note, nil, 0o600)
 		os.Exit(1)
 	},
+	"panics when started": panicsWhenStarted,
 	"is replaced when it is to end": func(note string) {
 		asked := make(chan os.Signal, 1)
 		signal.Notify(asked, syscall.SIGTERM)

@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -15,31 +14,34 @@ import (
 
 // Who wants a seed to end that is just replaced wants no other one.
 func TestASeedThatIsToEndIsNotReplaced(t *testing.T) {
+	wrong := errors.New("the stars are wrong")
 	for name, test := range map[string]struct {
 		end      func(s Settings, cancel func()) error
 		replaced bool
 	}{
-		"nobody": {func(Settings, func()) error { return nil }, true},
-		"signal": {func(_ Settings, cancel func()) error { cancel(); return nil }, false},
+		"nobody":       {func(Settings, func()) error { return nil }, true},
+		"cannot start": {func(Settings, func()) error { return wrong }, false},
+		"signal":       {func(_ Settings, cancel func()) error { cancel(); return nil }, false},
 		"asked": {func(s Settings, _ func()) error {
 			_, err := call(t.Context(), s, http.MethodPost, "/stop")
 			return err
 		}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			dir, err := os.MkdirTemp("/tmp", "hoist-end") // short: it holds a socket
+			const version = "0123456789ab"
+			s := away(shortDir(t))
+			err := errors.Join(os.Mkdir(s.file("system"), 0o700), os.WriteFile(s.seedProgram(version), nil, 0o700))
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer os.RemoveAll(dir)
-			s := Defaults()
-			s.DataDir, s.Components = dir, nil // so that it opens no port
-			s.DatabaseURL, s.NATSURL, s.BlobURL = "postgres://u:p@127.0.0.1:1/x", "nats://127.0.0.1:1", "s3://k:s@127.0.0.1:1/b"
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
-			cfg := Config{Settings: s, Log: slog.New(slog.DiscardHandler)}
+			cfg := Config{Settings: s, Version: version, Log: slog.New(slog.DiscardHandler)}
 			cfg.Started = func() error {
-				last.Load().stop(&Replacement{Path: filepath.Join(dir, "next")})
+				if n := s.starts(version).N; n != 1 {
+					t.Errorf("%d starts are noted", n)
+				}
+				last.Load().stop(&Replacement{Path: s.file("next")})
 				return test.end(s, cancel)
 			}
 			ended := make(chan error, 1)
@@ -50,8 +52,11 @@ func TestASeedThatIsToEndIsNotReplaced(t *testing.T) {
 				t.Fatal("it has not ended")
 			}
 			var r *Replacement
-			if errors.As(err, &r) != test.replaced || r == nil && err != nil {
+			if errors.As(err, &r) != test.replaced || r == nil && err != nil && err != wrong {
 				t.Errorf("got %v", err)
+			}
+			if n := s.starts(version).N; n != 0 {
+				t.Errorf("its end is taken for a crash: %d starts are noted", n)
 			}
 		})
 	}

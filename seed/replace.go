@@ -47,7 +47,7 @@ func (s *successor) is(version string) bool {
 const seedTries = 2
 
 // SuccessorOf is the program that a seed of version has to begin instead of itself: that of the
-// platform's release or, as long as that has not proved itself, the one before; empty if there is none.
+// platform's release or, as long as that has not proved itself or if it does not last, the one before; empty if there is none.
 func SuccessorOf(s Settings, version string) string {
 	var state systemState
 	text, err := os.ReadFile(s.file("system.json"))
@@ -56,7 +56,7 @@ func SuccessorOf(s Settings, version string) string {
 	}
 	for _, c := range []*successor{state.Seed, state.SeedBefore} {
 		switch {
-		case c == nil:
+		case c == nil || s.crashing(c):
 		case c.is(version):
 			return ""
 		case c.Proven && s.hasProgram(c):
@@ -100,15 +100,20 @@ func (y *system) succeed(ctx context.Context, settled bool) {
 			cannot(err)
 			return
 		}
-		if next != nil && next.Proven && next.Sum != sum {
+		if next != nil && next.Proven && next.Sum != sum && (next.is(own) || !y.seed.cfg.crashing(next)) {
 			y.state.SeedBefore = next
 		}
 		next = &successor{Sum: sum, Release: want.Version}
-		next.Proven = next.is(own)
+		if next.Proven = next.is(own); !next.Proven {
+			y.seed.cfg.forgetStarts(sum) // another release, another try
+		}
 		y.state.Seed = next
 	}
 	if next.is(own) {
 		delete(y.cannot, "seed")
+		return
+	}
+	if y.refuses(next) {
 		return
 	}
 	if next.Tries >= seedTries && !next.Proven {
@@ -130,6 +135,16 @@ func (y *system) succeed(ctx context.Context, settled bool) {
 	y.write()
 	y.log.Info("the seed is replaced", "release", want.Version, "by", next.Sum)
 	y.seed.stop(&Replacement{y.seed.cfg.seedProgram(next.Sum), files})
+}
+
+// refuses reports whether a program is not begun as it does not last, and says so.
+func (y *system) refuses(c *successor) bool {
+	if c == nil || c.is(y.seed.cfg.Version) || !y.seed.cfg.crashing(c) {
+		return false
+	}
+	y.cannotBe("be replaced by the seed of v%d: it ended by itself %d times in a row, each time within %.0f minutes (`hoist seed logs seed` says how); that of the next release is tried again",
+		c.Release, maxCrashes, youth.Minutes())
+	return true
 }
 
 func (y *system) cannotBe(format string, args ...any) {
@@ -159,9 +174,11 @@ func (y *system) extract(ctx context.Context, slug string) (sum string, err erro
 
 // collectPrograms removes those of earlier releases, but for the last.
 func (y *system) collectPrograms() {
-	keep := []string{y.seed.cfg.seedProgram(y.state.Seed.Sum)}
-	if before := y.state.SeedBefore; before != nil {
-		keep = append(keep, y.seed.cfg.seedProgram(before.Sum))
+	var keep []string
+	for _, c := range []*successor{y.state.Seed, y.state.SeedBefore} {
+		if c != nil {
+			keep = append(keep, y.seed.cfg.seedProgram(c.Sum), y.seed.cfg.startsFile(c.Sum))
+		}
 	}
 	files, _ := filepath.Glob(y.seed.cfg.seedProgram("*"))
 	for _, path := range files {

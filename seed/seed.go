@@ -94,6 +94,14 @@ func Run(ctx context.Context, cfg Config) (err error) {
 	if s.held, err = lock(cfg.Settings); err != nil {
 		return err
 	}
+	if err := cfg.noteStart(cfg.Version); err != nil {
+		s.log.Error("the seed's starts cannot be counted", "err", err)
+	}
+	defer func() {
+		if err != nil { // a panic is none
+			cfg.forgetStarts(cfg.Version)
+		}
+	}()
 	if s.state, err = loadState(cfg.file("seed.json"), s.ours); err != nil {
 		return err
 	}
@@ -174,6 +182,7 @@ func (s *Seed) run(ctx context.Context) {
 	components.Go(func() { s.serveProofs(ctx) })
 	components.Go(func() { s.renewCerts(ctx) })
 	components.Go(func() { s.watchClock(ctx) })
+	components.Go(s.steady)
 	<-ctx.Done()
 	s.log.Info("stopping")
 	if !waitFor(&components, stopLimit) {

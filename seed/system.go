@@ -33,7 +33,7 @@ const (
 	systemTick  = 500 * time.Millisecond
 	overlap     = time.Second      // for others to learn of a proven dyno, before the old one stops
 	rescueAfter = 20 * time.Second // without a proven dyno the seed does a component's work itself
-	maxCrashes  = 3                // in a row, of a release's dynos
+	maxCrashes  = 3                // in a row, of a release's dynos, or of the seed
 )
 
 // startOrder begins with those without which no app serves.
@@ -187,6 +187,9 @@ func newSystem(s *Seed) (*system, error) {
 		}
 	}
 	y.state.makeMaps()
+	if y.refuses(y.state.Seed) {
+		y.log.Error("the seed " + y.cannot["seed"])
+	}
 	now := time.Now()
 	for _, c := range hoist.Components { // time to come back before the seed does their work
 		y.provenAt[c] = now
