@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"testing"
@@ -34,12 +35,14 @@ func TestASeedThatIsToEndIsNotReplaced(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			s.haveCrashed(t, version, 1)
+			defer debug.SetCrashOutput(nil, debug.CrashOptions{})
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
 			cfg := Config{Settings: s, Version: version, Log: slog.New(slog.DiscardHandler)}
 			cfg.Started = func() error {
-				if n := s.starts(version).N; n != 1 {
-					t.Errorf("%d starts are noted", n)
+				if n := s.crashes(version).N; n != 1 {
+					t.Errorf("%d crashes are noted", n)
 				}
 				last.Load().stop(&Replacement{Path: s.file("next")})
 				return test.end(s, cancel)
@@ -55,8 +58,8 @@ func TestASeedThatIsToEndIsNotReplaced(t *testing.T) {
 			if errors.As(err, &r) != test.replaced || r == nil && err != nil && err != wrong {
 				t.Errorf("got %v", err)
 			}
-			if n := s.starts(version).N; n != 0 {
-				t.Errorf("its end is taken for a crash: %d starts are noted", n)
+			if n := s.crashes(version).N; (n == 0) != (err != wrong) {
+				t.Errorf("after that %d crashes are noted", n)
 			}
 		})
 	}

@@ -105,7 +105,7 @@ func (y *system) succeed(ctx context.Context, settled bool) {
 		}
 		next = &successor{Sum: sum, Release: want.Version}
 		if next.Proven = next.is(own); !next.Proven {
-			y.seed.cfg.forgetStarts(sum) // another release, another try
+			y.seed.cfg.forgetCrashes(sum) // another release, another try
 		}
 		y.state.Seed = next
 	}
@@ -135,16 +135,6 @@ func (y *system) succeed(ctx context.Context, settled bool) {
 	y.write()
 	y.log.Info("the seed is replaced", "release", want.Version, "by", next.Sum)
 	y.seed.stop(&Replacement{y.seed.cfg.seedProgram(next.Sum), files})
-}
-
-// refuses reports whether a program is not begun as it does not last, and says so.
-func (y *system) refuses(c *successor) bool {
-	if c == nil || c.is(y.seed.cfg.Version) || !y.seed.cfg.crashing(c) {
-		return false
-	}
-	y.cannotBe("be replaced by the seed of v%d: it ended by itself %d times in a row, each time within %.0f minutes (`hoist seed logs seed` says how); that of the next release is tried again",
-		c.Release, maxCrashes, youth.Minutes())
-	return true
 }
 
 func (y *system) cannotBe(format string, args ...any) {
@@ -177,7 +167,7 @@ func (y *system) collectPrograms() {
 	var keep []string
 	for _, c := range []*successor{y.state.Seed, y.state.SeedBefore} {
 		if c != nil {
-			keep = append(keep, y.seed.cfg.seedProgram(c.Sum), y.seed.cfg.startsFile(c.Sum))
+			keep = append(keep, y.seed.cfg.seedProgram(c.Sum), y.seed.cfg.crashesFile(c.Sum), y.seed.cfg.crashFile(c.Sum))
 		}
 	}
 	files, _ := filepath.Glob(y.seed.cfg.seedProgram("*"))

@@ -94,14 +94,9 @@ func Run(ctx context.Context, cfg Config) (err error) {
 	if s.held, err = lock(cfg.Settings); err != nil {
 		return err
 	}
-	if err := cfg.noteStart(cfg.Version); err != nil {
-		s.log.Error("the seed's starts cannot be counted", "err", err)
+	if err := cfg.countCrashes(cfg.Version); err != nil {
+		s.log.Error("the seed's crashes cannot be counted", "err", err)
 	}
-	defer func() {
-		if err != nil { // a panic is none
-			cfg.forgetStarts(cfg.Version)
-		}
-	}()
 	if s.state, err = loadState(cfg.file("seed.json"), s.ours); err != nil {
 		return err
 	}

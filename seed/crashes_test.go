@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -93,7 +94,7 @@ func TestAProgramThatDoesNotLastGivesWayToTheOneBefore(t *testing.T) {
 	}
 
 	// What was installed is the program that does not last, as after an upgrade by `make up`: the one before is begun.
-	s.forgetStarts(one)
+	s.forgetCrashes(one)
 	if got := SuccessorOf(*s, two[:12]); got != s.seedProgram(one) {
 		t.Errorf("it begins %q", got)
 	}
@@ -106,7 +107,7 @@ func TestAProgramThatDoesNotLastGivesWayToTheOneBefore(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const why = "cannot be replaced by the seed of v2: it ended by itself 3 times in a row, each time within 5 minutes"
+	const why = "cannot be replaced by the seed of v2: it crashed 3 times in a row, each time within 5 minutes (at last: panic: sabotaged)"
 	if late.show(nil, true); !strings.Contains(late.status().Cannot["seed"], why) || !strings.Contains(log.String(), why) {
 		t.Errorf("the status says %q, the log %q", late.status().Cannot["seed"], log.String())
 	}
@@ -124,14 +125,12 @@ func TestAProgramThatDoesNotLastGivesWayToTheOneBefore(t *testing.T) {
 	late.state.Good, late.state.Next = &three, &three
 	late.succeed(t.Context(), true)
 	if r, ok := replaced(ctx); !ok || r.Path != s.seedProgram(two) || late.state.SeedBefore.Sum != one || s.crashing(late.state.Seed) {
-		t.Errorf("replaced %t %+v, %+v before, noted %+v", ok, late.state.Seed, late.state.SeedBefore, s.starts(two))
+		t.Errorf("replaced %t %+v, %+v before, noted %+v", ok, late.state.Seed, late.state.SeedBefore, s.crashes(two))
 	}
 	late.collectPrograms()
-	if err := s.noteStart(two[:12]); err != nil {
-		t.Fatal(err)
-	}
-	if late.collectPrograms(); s.starts(two).N != 1 {
-		t.Error("its starts are forgotten")
+	s.haveCrashed(t, two, 1)
+	if late.collectPrograms(); s.crashes(two).N != 1 {
+		t.Error("its crashes are forgotten")
 	}
 }
 
@@ -140,7 +139,6 @@ func TestAProgramThatDoesNotLastIsNotTheOneBefore(t *testing.T) {
 	y := bareSystem(t)
 	two := y.program(t, y.proven(t, 2), "two")
 	y.state.Seed = &successor{Sum: two, Release: 2, Proven: true}
-	text, _ := json.Marshal(starts{N: maxCrashes})
 	for _, c := range []struct {
 		own    string
 		before bool
@@ -152,9 +150,7 @@ func TestAProgramThatDoesNotLastIsNotTheOneBefore(t *testing.T) {
 		if _, err := again.extract(t.Context(), y.state.Good.Slug); err != nil {
 			t.Fatal(err)
 		}
-		if err := os.WriteFile(again.seed.cfg.startsFile(two), text, 0o600); err != nil {
-			t.Fatal(err)
-		}
+		again.seed.cfg.haveCrashed(t, two, maxCrashes)
 		again.succeed(t.Context(), true)
 		if by() != again.seed.cfg.seedProgram(three) || (again.state.SeedBefore != nil) != c.before {
 			t.Errorf("%.12s: replaced by %q, the one before is %+v", c.own, by(), again.state.SeedBefore)
@@ -162,48 +158,76 @@ func TestAProgramThatDoesNotLastIsNotTheOneBefore(t *testing.T) {
 	}
 }
 
-func TestWhatEndsARowOfStarts(t *testing.T) {
+// haveCrashed notes so many crashes of a program.
+func (s *Settings) haveCrashed(t *testing.T, sum string, n int) {
+	t.Helper()
+	text, err := json.Marshal(crashes{N: n - 1, Started: time.Now()})
+	if err := errors.Join(err, os.WriteFile(s.crashesFile(sum), text, 0o600), os.WriteFile(s.crashFile(sum), []byte("panic\n"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestWhatIsARowOfCrashes(t *testing.T) {
 	s := &Settings{DataDir: t.TempDir()}
 	const version = "0123456789ab"
-	note := func(want int) {
+	defer debug.SetCrashOutput(nil, debug.CrashOptions{})
+	starts := func(want int) {
 		t.Helper()
-		if err := s.noteStart(version); err != nil {
+		if err := s.countCrashes(version); err != nil {
 			t.Fatal(err)
 		}
-		if got := s.starts(version).N; got != want {
-			t.Errorf("%d starts, not %d", got, want)
+		if got := s.crashes(version).N; got != want {
+			t.Errorf("%d crashes, not %d", got, want)
 		}
 	}
-	note(0) // it came out of no release
-	if err := errors.Join(os.Mkdir(s.file("system"), 0o700), os.WriteFile(s.seedProgram(version), nil, 0o700)); err != nil {
-		t.Fatal(err)
-	}
-	note(1)
-	note(2)
-	boot := func(n int) {
-		text, _ := json.Marshal(starts{n, "another"})
-		if err := os.WriteFile(s.startsFile(version), text, 0o600); err != nil {
+	crashes := func() {
+		t.Helper()
+		if err := os.WriteFile(s.crashFile(version), []byte("panic: no\nmore"), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
-	boot(2) // and then the power failed
-	note(1)
-	boot(maxCrashes)
-	note(maxCrashes + 1)
-	if err := os.WriteFile(s.startsFile(version), []byte("{half"), 0o600); err != nil {
+	if err := os.Mkdir(s.file("system"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	note(1)
+	crashes()
+	starts(1) // but it came out of no release
+	if _, err := os.Stat(s.crashesFile(version)); err == nil {
+		t.Error("the crashes of what was installed are counted")
+	}
+	if err := os.WriteFile(s.seedProgram(version), nil, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	starts(1)
+	crashes()
+	starts(2)
+	starts(2) // it was killed
+	crashes()
+	if c := s.crashes(version); c.N != 3 || c.Last != "panic: no" {
+		t.Errorf("%+v", c)
+	}
+	starts(3)
+	crashes()
+	late := time.Now().Add(youth + time.Minute)
+	if err := os.Chtimes(s.crashFile(version), late, late); err != nil {
+		t.Fatal(err)
+	}
+	starts(1) // it had run for a while
+	if err := os.WriteFile(s.crashesFile(version), []byte("{half"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	starts(0)
+	crashes()
+	starts(1)
 	synctest.Test(t, func(t *testing.T) {
 		y := &Seed{cfg: Config{Settings: *s, Version: version}, ctx: t.Context()}
 		go y.steady()
 		time.Sleep(youth - time.Second)
-		if s.starts(version).N != 1 {
+		if s.crashes(version).N != 1 {
 			t.Error("it has not run long enough")
 		}
 		time.Sleep(2 * time.Second)
 		synctest.Wait()
-		if s.starts(version).N != 0 {
+		if s.crashes(version).N != 0 {
 			t.Error("it has run long enough")
 		}
 	})
