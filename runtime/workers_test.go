@@ -201,8 +201,8 @@ func TestWorkers(t *testing.T) {
 			t.Errorf("it took %s", took)
 		}
 	})
-	t.Run("a dyno is moved without a word to who is connected to it, for a while", func(t *testing.T) {
-		for _, limit := range []time.Duration{time.Hour, 500 * time.Millisecond} {
+	for _, limit := range []time.Duration{time.Hour, 500 * time.Millisecond} {
+		t.Run(fmt.Sprintf("a dyno is moved without a word to who is connected to it, for %s", limit), func(t *testing.T) {
 			e1, e2 := newHostEngine(t), newHostEngine(t)
 			stop1 := p.worker(t, e1, func(c *runtime.Config) { c.DrainOnStop, c.DrainMoved = true, limit })
 			a := p.app(t)
@@ -236,8 +236,8 @@ func TestWorkers(t *testing.T) {
 			if e1.running() != 0 || e2.running() != 1 {
 				t.Errorf("%d and %d", e1.running(), e2.running())
 			}
-		}
-	})
+		})
+	}
 	t.Run("a dyno that its owner stops does not wait for its clients", func(t *testing.T) {
 		e := newHostEngine(t)
 		p.worker(t, e, func(c *runtime.Config) { c.DrainMoved = time.Hour })

@@ -54,7 +54,7 @@ tests() {
     cp "$log" "$log.first"
     if [ -n "$packages" ] && [ -n "$names" ] && ! grep -q '^panic:' "$log" && go_test -p 1 $(options "$@") -run "^($names)\$" $packages; then
         done_step "UNSTEADY: failed once, passed when tried again: $names"
-        grep -h -A 20 -e '--- FAIL' "$log.first" | head -n 60
+        grep -E '^ *--- FAIL|^ +[a-z0-9_]+_test\.go:[0-9]+:' "$log.first" | head -n 60
     else
         failed="$failed $log.first"
         done_step "FAILED"
