@@ -458,7 +458,7 @@ func (w *selfWorld) take(part string, blobs []string) (says []string, back func(
 		if part != "slug" {
 			local = nil
 			for _, blob := range blobs {
-				files, _ := filepath.Glob(filepath.Join(w.Dir, "runtime*/slugs", filepath.Base(blob)+".squashfs"))
+				files, _ := filepath.Glob(filepath.Join(w.Dir, "runtime*/slugs", filepath.Base(blob)))
 				local = append(local, files...)
 			}
 		}

@@ -371,7 +371,8 @@ func (y *system) adjust(ctx context.Context, c string, want *desired) bool {
 			y.tryStart(ctx, c, n, want)
 		}
 	}
-	if c == hoist.ComponentRuntime && len(y.vacant) > 0 && now.After(y.startAt[c]) {
+	// Who was in a vacant place may come back, but not when others do its work by then.
+	if c == hoist.ComponentRuntime && len(y.vacant) > 0 && (now.After(y.startAt[c]) || own != nil && own.on() && !own.isLeaving()) {
 		y.loseVacant(ctx)
 	}
 	for _, id := range stop {
