@@ -120,7 +120,26 @@ type Stage struct {
 }
 
 // Stages reads them.
-func Stages(s Settings) (stages []Stage, err error) {
+func Stages(s Settings) ([]Stage, error) {
+	noted, err := noted(s)
+	return slices.DeleteFunc(noted, Stage.asked), err
+}
+
+// Asked is the stage that was asked for last, if that is not one of Stages yet: who was to compile it then, and
+// the newest build that there was before.
+func Asked(s Settings) (asked Stage, ok bool) {
+	noted, err := noted(s)
+	i := slices.IndexFunc(noted, Stage.asked)
+	if err != nil || i < 0 {
+		return asked, false
+	}
+	return noted[i], true
+}
+
+// asked reports whether a stage has not been compiled.
+func (s Stage) asked() bool { return s.Slug == "" }
+
+func noted(s Settings) (stages []Stage, err error) {
 	text, err := os.ReadFile(s.file("bootstrap.json"))
 	if os.IsNotExist(err) {
 		return nil, nil

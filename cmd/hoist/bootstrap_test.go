@@ -86,6 +86,25 @@ func TestWhereTwoSlugsDifferIsNamed(t *testing.T) {
 	}
 }
 
+// What compiles when a stage is asked for compiles it: by the time that is noted, its own release may run.
+func TestTheCompilerOfAStageIsNotedWhenItIsAskedFor(t *testing.T) {
+	settings := seed.Settings{DataDir: t.TempDir()}
+	if _, ok := seed.Asked(settings); ok {
+		t.Error("nothing was asked for")
+	}
+	one := seed.Stage{Number: 1, Slug: "1", Release: 3}
+	asked := seed.Stage{Number: 2, By: "compile.1 (v3)", Build: "before"}
+	if err := seed.SaveStages(settings, []seed.Stage{one, asked}); err != nil {
+		t.Fatal(err)
+	}
+	if stages, err := seed.Stages(settings); err != nil || len(stages) != 1 || stages[0] != one {
+		t.Errorf("stages %+v, %v", stages, err)
+	}
+	if got, ok := seed.Asked(settings); !ok || got != asked {
+		t.Errorf("asked for %+v", got)
+	}
+}
+
 // A bootstrap goes on where it was stopped, be it before the comparison.
 func TestABootstrapGoesOnWithWhatIsMissing(t *testing.T) {
 	stages := []seed.Stage{{Number: 1, Slug: "1"}, {Number: 2, Slug: "2"}, {Number: 3, Slug: "2"}}

@@ -46,9 +46,16 @@ func (c *bootstrapCommand) stage(n int) (string, error) {
 	switch ours := build.Source.Version == c.commit; {
 	case n > 1 && ours && build.Status == "pending" && build.ID != c.stages[n-2].Build: // asked for before we were stopped
 		begun = build.Created
+		if asked, ok := seed.Asked(c.settings); ok && asked.Number == n && asked.Build != build.ID {
+			by = asked.By // its release may run by now
+		}
 		fmt.Fprintln(c.out, "       going on with the build that is under way")
 		build, err = c.follow(build)
 	case n > 1 || !ours || build.Status != "succeeded" || c.failed(build.Release.ID):
+		asked := seed.Stage{Number: n, By: by, Build: build.ID}
+		if err := seed.SaveStages(c.settings, append(slices.Clone(c.stages), asked)); err != nil {
+			return "", err
+		}
 		build, err = c.rebuild()
 	}
 	if err != nil {
