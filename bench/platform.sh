@@ -67,4 +67,4 @@ timed() {
 
 # median FILE is that of the file's milliseconds; seconds FILE in seconds.
 median() { sort -n "$1" | awk '{v[NR] = $1} END {print v[int((NR + 1) / 2)]}'; }
-seconds() { awk -v ms="$(median "$1")" 'BEGIN {printf "%.2f", ms / 1000}'; }
+seconds() { awk -v ms="$(median "$1")" 'BEGIN {printf ms < 1000 ? "%.3f" : "%.2f", ms / 1000}'; }

@@ -1,8 +1,8 @@
 #!/bin/sh
 # self.sh: what it takes and costs that the platform runs on itself. One platform
 # goes from stage 0 to stage 3, is upgraded, loses all its processes, and
-# loses a runtime with fifty dynos. Prints "NAME HOIST RIVAL" for each figure, medians, times in
-# seconds. Needs bin/hoist of what is committed here.
+# loses a runtime with fifty dynos. Prints "NAME HOIST RIVAL" for each figure, times in seconds; medians, of requests
+# the best. Needs bin/hoist of what is committed here.
 cd "$(dirname "$0")/.."
 . bench/platform.sh
 export HOIST_MEMORY=$((64 << 30)) # as much as fifty dynos may ask for; they take little
@@ -11,7 +11,7 @@ work=$dir/home/hoist-hoist
 # usual STAGE takes what is compared between two stages.
 usual() {
     for _ in $(seq 15); do timed "$dir/run$1" quiet "$hoist" run -a bench true; done
-    for _ in 1 2 3; do
+    for _ in 1 2 3 4 5; do
         wrk -t2 -c64 -d4s -H 'Host: bench.localhost' "http://127.0.0.1:$port/" | awk '/^Requests\/sec/ {print $2}' >>"$dir/requests$1"
     done
     for i in 1 2 3 4 5; do
@@ -19,6 +19,9 @@ usual() {
         timed "$dir/push$1" push
     done
 }
+
+# best FILE prints the largest number: others that use the machine only make it smaller.
+best() { sort -n "$1" | tail -n 1; }
 
 # seed EXPRESSION prints a value of the seed's status s (JavaScript), if that answers.
 seed() {
@@ -81,7 +84,7 @@ fifty() {
         printf 'url = "http://small-%s.localhost/"\noutput = /dev/null\n' "$i"
     done >"$dir/fifty"
 }
-all_serve() { [ "$(curl -sZ --parallel-max 50 -m 0.5 --connect-to "::127.0.0.1:$port" -K "$dir/fifty" -w '%{http_code}\n' | grep -cx 200)" = 50 ]; }
+all_serve() { [ "$(curl -sZ --parallel-max 50 -m 0.5 --connect-to "::127.0.0.1:$port" -K "$dir/fifty" -w '%{http_code}\n' 2>/dev/null | grep -cx 200)" = 50 ]; }
 scale_runtime() {
     quiet "$hoist" ps:scale "runtime=$1" -a hoist
     for _ in $(seq 600); do
@@ -130,6 +133,6 @@ upgrade $(seconds "$dir/upgrade") $(seconds "$dir/bare-upgrade")
 cold $(seconds "$dir/cold")
 lost $(seconds "$dir/lost")
 run $(seconds "$dir/run3") $(seconds "$dir/run0")
-requests $(median "$dir/requests3") $(median "$dir/requests0")
+requests $(best "$dir/requests3") $(best "$dir/requests0")
 push $(seconds "$dir/push3") $(seconds "$dir/push0")
 FIGURES
