@@ -150,9 +150,10 @@ func wordsOf(stderr string, err error) error {
 	return err
 }
 
-// showing runs a command of ours, and shows the progress that it writes to stderr, indented as ours is.
+// showing runs a command of ours, and shows the progress that it writes to stderr, indented as ours is; what it waits for
+// only if that takes a while.
 func showing(out io.Writer, cmd *exec.Cmd) error {
-	p := told{out: out}
+	p := told{out: out, begun: time.Now()}
 	cmd.Stderr = &p
 	if err := cmd.Run(); err != nil {
 		return wordsOf(p.errs.String(), err)
@@ -162,10 +163,14 @@ func showing(out io.Writer, cmd *exec.Cmd) error {
 
 // told tells lines of progress from those of an error.
 type told struct {
-	out  io.Writer
-	errs bytes.Buffer
-	line []byte // that has not ended
+	out   io.Writer
+	begun time.Time
+	errs  bytes.Buffer
+	line  []byte // that has not ended
 }
+
+// patience is for how long nobody asks what is waited for.
+const patience = 5 * time.Second
 
 func (p *told) Write(b []byte) (int, error) {
 	for line := range bytes.Lines(b) {
@@ -173,6 +178,7 @@ func (p *told) Write(b []byte) (int, error) {
 		switch {
 		case !bytes.HasSuffix(line, []byte("\n")):
 			continue
+		case bytes.HasPrefix(p.line, []byte("       waiting ")) && time.Since(p.begun) < patience:
 		case bytes.HasPrefix(p.line, []byte("       ")):
 			p.out.Write(p.line)
 		default:

@@ -37,8 +37,8 @@ func TestTheSampleAppIsCopiedWholeOrNotAtAll(t *testing.T) {
 
 func TestProgressOfACommandIsShownButNotItsError(t *testing.T) {
 	var shown bytes.Buffer
-	err := showing(&shown, exec.Command("sh", "-c", `exec >&2; printf '       wait'; sleep 0.1; printf 'ing\n !    no\n       for you\n'; exit 1`))
-	if err == nil || err.Error() != "no" || shown.String() != "       waiting\n       for you\n" {
+	err := showing(&shown, exec.Command("sh", "-c", `exec >&2; printf '       he'; sleep 0.1; printf 're\n !    no\n       waiting for you\n       now\n'; exit 1`))
+	if err == nil || err.Error() != "no" || shown.String() != "       here\n       now\n" {
 		t.Errorf("%v, %q", err, shown.String())
 	}
 }
