@@ -268,8 +268,9 @@ func (c *upCommand) account() (string, error) {
 		if err == nil {
 			return "logged in as " + who, nil
 		}
-		// Another error comes from a platform that has just begun: no reason for a new password.
-		if strings.Contains(err.Error(), "Run `hoist login") || time.Now().After(end) {
+		// Any error but these comes from a platform that has just begun: no reason for a new password.
+		known := strings.Contains(err.Error(), "Run `hoist login") || strings.Contains(err.Error(), "is not trusted")
+		if known || time.Now().After(end) {
 			break
 		}
 	}
