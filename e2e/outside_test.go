@@ -38,43 +38,38 @@ func newOutside() (*outside, error) {
 	theirs := fmt.Sprintf("198.18.%d.%d/30", a, b+2)
 	o := &outside{link: fmt.Sprintf("hoist-out%04x", rand.IntN(1<<16))}
 
-	// The thread that enters the namespace is never given back (no Unlock).
-	errs := make(chan error, 1)
 	home, err := netns.Get()
 	if err != nil {
 		return nil, err
 	}
-	go func() {
-		runtime.LockOSThread()
-		errs <- func() (err error) {
-			if o.ns, err = netns.New(); err != nil {
-				return err
-			}
-			outer, err := netlink.NewHandleAt(home)
-			if err != nil {
-				return err
-			}
-			defer outer.Close()
-			if err := outer.LinkAdd(&netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: o.link}, PeerName: "eth0",
-				PeerNamespace: netlink.NsFd(o.ns)}); err != nil {
-				return err
-			}
-			inner, err := netlink.NewHandle()
-			if err != nil {
-				return err
-			}
-			defer inner.Close()
-			if err := up(outer, o.link, ours); err != nil {
-				return err
-			}
-			if err := up(inner, "eth0", theirs); err != nil {
-				return err
-			}
-			o.l, err = net.Listen("tcp", theirs[:len(theirs)-len("/30")]+":80")
+	err = onThread(func() (err error) {
+		if o.ns, err = netns.New(); err != nil {
 			return err
-		}()
-	}()
-	if err := <-errs; err != nil {
+		}
+		outer, err := netlink.NewHandleAt(home)
+		if err != nil {
+			return err
+		}
+		defer outer.Close()
+		if err := outer.LinkAdd(&netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: o.link}, PeerName: "eth0",
+			PeerNamespace: netlink.NsFd(o.ns)}); err != nil {
+			return err
+		}
+		inner, err := netlink.NewHandle()
+		if err != nil {
+			return err
+		}
+		defer inner.Close()
+		if err := up(outer, o.link, ours); err != nil {
+			return err
+		}
+		if err := up(inner, "eth0", theirs); err != nil {
+			return err
+		}
+		o.l, err = net.Listen("tcp", theirs[:len(theirs)-len("/30")]+":80")
+		return err
+	})
+	if err != nil {
 		return nil, fmt.Errorf("outside: %w", err)
 	}
 	o.URL = "http://" + theirs[:len(theirs)-len("/30")]
@@ -85,37 +80,39 @@ func newOutside() (*outside, error) {
 	return o, nil
 }
 
+// onThread calls a function on a thread of its own, which is never given back (no Unlock): it may enter another namespace.
+func onThread(f func() error) error {
+	done := make(chan error, 1)
+	go func() {
+		runtime.LockOSThread()
+		done <- f()
+	}()
+	return <-done
+}
+
 // newLoopback makes a network namespace with nothing but the loopback.
 func newLoopback() (ns netns.NsHandle, err error) {
-	made := make(chan error, 1)
-	go func() {
-		runtime.LockOSThread() // for good, as above
-		made <- func() (err error) {
-			if ns, err = netns.New(); err != nil {
-				return err
-			}
-			lo, err := netlink.LinkByName("lo")
-			if err != nil {
-				return err
-			}
-			return netlink.LinkSetUp(lo)
-		}()
-	}()
-	return ns, <-made
+	err = onThread(func() (err error) {
+		if ns, err = netns.New(); err != nil {
+			return err
+		}
+		lo, err := netlink.LinkByName("lo")
+		if err != nil {
+			return err
+		}
+		return netlink.LinkSetUp(lo)
+	})
+	return ns, err
 }
 
 // within calls a function on a thread that is in a network namespace, as is what it starts.
 func within(ns netns.NsHandle, f func() error) error {
-	done := make(chan error, 1)
-	go func() {
-		runtime.LockOSThread() // for good, as above
-		err := netns.Set(ns)
-		if err == nil {
-			err = f()
+	return onThread(func() error {
+		if err := netns.Set(ns); err != nil {
+			return err
 		}
-		done <- err
-	}()
-	return <-done
+		return f()
+	})
 }
 
 func up(h *netlink.Handle, name, addr string) error {

@@ -3,7 +3,6 @@ package seed
 import (
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"runtime/debug"
@@ -86,11 +85,14 @@ func (s *Seed) steady() {
 
 // refuses reports whether a program is not begun as it does not last, and says so.
 func (y *system) refuses(c *successor) bool {
-	if c == nil || c.is(y.seed.cfg.Version) || !y.seed.cfg.crashing(c) {
+	if c == nil || c.is(y.seed.cfg.Version) {
 		return false
 	}
 	was := y.seed.cfg.crashes(c.Sum)
-	y.cannotBe("be replaced by the seed of v%d: it crashed %d times in a row, each time within %s (at last: %s); that of the next release is tried again",
-		c.Release, was.N, fmt.Sprintf("%.0f minutes", youth.Minutes()), was.Last)
+	if was.N < maxCrashes {
+		return false
+	}
+	y.cannotBe("be replaced by the seed of v%d: it crashed %d times in a row, each time within %.0f minutes (at last: %s); that of the next release is tried again",
+		c.Release, was.N, youth.Minutes(), was.Last)
 	return true
 }

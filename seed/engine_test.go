@@ -79,7 +79,7 @@ func withEngine(t *testing.T) (*system, *fakeEngine) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { bus.Close() })
-	y.bus, y.seed.bus = bus, bus
+	y.seed.bus = bus
 	return y, e
 }
 

@@ -155,7 +155,7 @@ func (s *Seed) serveProofs(ctx context.Context) {
 }
 
 func (s *Seed) keepRegistered(ctx context.Context, service, address string) {
-	s.db.KeepRegistered(ctx, s.system.bus, postgres.Registration{
+	s.db.KeepRegistered(ctx, s.bus, postgres.Registration{
 		ID: hoist.NewID(), Type: service, Address: address, Version: s.cfg.Version,
 	}, nil, func() {})
 }

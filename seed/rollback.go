@@ -91,7 +91,7 @@ func (y *system) agree(ctx context.Context, current hoist.ID) (again bool) {
 		next := *y.state.wanted()
 		next.ReleaseID, next.As = id, &as
 		y.state.Next = &next // until it has been read
-		y.bus.Ring(hoist.BellFormation+o.To.AppID, nil)
+		y.seed.bus.Ring(hoist.BellFormation+o.To.AppID, nil)
 	}
 	y.state.Override = nil
 	y.write() // of whose code the release is, no other seed could tell

@@ -18,7 +18,6 @@ import (
 	"time"
 
 	"github.com/hoist-sh/hoist"
-	"github.com/hoist-sh/hoist/nats"
 	"github.com/hoist-sh/hoist/proof"
 )
 
@@ -149,7 +148,6 @@ type system struct {
 	seed   *Seed
 	log    *slog.Logger
 	engine Engine // nil before there is an app
-	bus    *nats.Bus
 	prover *proof.Prover
 	kick   chan struct{}
 
@@ -171,7 +169,7 @@ type system struct {
 }
 
 func newSystem(s *Seed) (*system, error) {
-	y := &system{seed: s, log: s.log.With("app", hoist.SystemApp), bus: s.bus, kick: make(chan struct{}, 1),
+	y := &system{seed: s, log: s.log.With("app", hoist.SystemApp), kick: make(chan struct{}, 1),
 		dynos: map[hoist.ID]*systemDyno{}, crashes: map[string]int{}, rows: map[string]*row{}, startAt: map[string]time.Time{}, provenAt: map[string]time.Time{}, noted: map[hoist.ID]string{}, cannot: map[string]string{}}
 	y.proveWith()
 	y.removeUnfinished()
@@ -248,7 +246,7 @@ func (y *system) run(ctx context.Context) {
 	if y.seed.cfg.Engine == nil {
 		return
 	}
-	y.bus.Listen(ctx, hoist.BellFormation+"*", func(subject string, _ []byte) { y.wake() })
+	y.seed.bus.Listen(ctx, hoist.BellFormation+"*", func(subject string, _ []byte) { y.wake() })
 	tick := time.NewTicker(systemTick)
 	defer tick.Stop()
 	for looked := (time.Time{}); ctx.Err() == nil; {
@@ -489,7 +487,7 @@ func (y *system) lose(ctx context.Context, slot int) bool {
 	if err := y.seed.db.LoseWorker(ctx, id); err != nil {
 		return false
 	}
-	y.bus.Ring(hoist.BellWorker, nil)
+	y.seed.bus.Ring(hoist.BellWorker, nil)
 	y.log.Info("lost", "worker", id, "slot", slot)
 	return true
 }

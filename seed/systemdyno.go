@@ -460,7 +460,7 @@ func dying(line string) bool {
 }
 
 // Flush implements hoist.Output.
-func (o systemOutput) Flush(ctx context.Context) error { return o.y.bus.Flush(ctx) }
+func (o systemOutput) Flush(ctx context.Context) error { return o.y.seed.bus.Flush(ctx) }
 
 // Lost implements hoist.Output.
 func (o systemOutput) Lost(n int) {
@@ -476,7 +476,7 @@ func (y *system) say(app hoist.ID, dyno, source, text string) {
 func (y *system) append(app hoist.ID, at hoist.Place, dyno, source, text string) {
 	data, err := json.Marshal(hoist.LogLine{Time: time.Now(), Source: source, Dyno: dyno, Text: text})
 	if err == nil {
-		y.bus.AppendAt(hoist.StreamLogs+app, at, data)
+		y.seed.bus.AppendAt(hoist.StreamLogs+app, at, data)
 	}
 }
 

@@ -89,7 +89,7 @@ func (t *trial) lasts() time.Duration {
 // proveWith makes the prover, with what the component api has of the ground.
 func (y *system) proveWith() {
 	cfg := &y.seed.cfg
-	y.prover = proof.New(proof.Config{DB: y.seed.api, Bus: y.bus, Blobs: y.seed.sources, Public: cfg.Public(), Host: cfg.Local(),
+	y.prover = proof.New(proof.Config{DB: y.seed.api, Bus: y.seed.bus, Blobs: y.seed.sources, Public: cfg.Public(), Host: cfg.Local(),
 		Stack: cfg.Stack, Region: cfg.Region, Dir: cfg.file("proof"), Log: y.log})
 }
 
@@ -105,7 +105,7 @@ func (y *system) prove(ctx context.Context, there bool) (ground bool) {
 	if ending.Err() != nil {
 		return false
 	}
-	if err != nil || !there || !y.bus.Connected() || !up(y.seed.ground) {
+	if err != nil || !there || !y.seed.bus.Connected() || !up(y.seed.ground) {
 		for _, d := range y.dynos {
 			d.since = time.Now()
 			d.trial.stop()
@@ -194,8 +194,8 @@ func (y *system) admit(ctx context.Context, want *desired) {
 			d.lacks = "the end of its probation cannot be written: " + err.Error()
 			continue
 		}
-		y.bus.Ring(hoist.BellProven+d.ID, nil)
-		y.bus.Ring(hoist.BellComponent, []byte(d.Type))
+		y.seed.bus.Ring(hoist.BellProven+d.ID, nil)
+		y.seed.bus.Ring(hoist.BellComponent, []byte(d.Type))
 		y.state.Proven[d.ID] = true
 		d.State, d.lacks, d.passed = hoist.DynoUp, "", time.Now()
 		y.log.Info("proven", "dyno", d.Name(), "release", d.Version, "after", time.Since(d.since).Round(10*time.Millisecond))

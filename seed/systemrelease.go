@@ -144,7 +144,7 @@ func (y *system) note(ctx context.Context, settled bool) {
 		if id != "" {
 			y.state.Same[id] = rolledBack{good.code(), failed}
 			y.write() // lest another seed takes it for a release with code of its own
-			y.bus.Ring(hoist.BellFormation+next.AppID, nil)
+			y.seed.bus.Ring(hoist.BellFormation+next.AppID, nil)
 			y.wake()
 		}
 	case failed != "":
@@ -164,5 +164,5 @@ func (y *system) noteStatus(ctx context.Context, release hoist.ID, status, reaso
 	}
 	clear(y.noted)
 	y.noted[release] = status
-	y.bus.Ring(hoist.BellFormation+y.state.Next.AppID, nil)
+	y.seed.bus.Ring(hoist.BellFormation+y.state.Next.AppID, nil)
 }

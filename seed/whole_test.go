@@ -43,7 +43,7 @@ func logged(t *testing.T, y *system, bus *nats.Bus) (said []string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	if err := y.bus.Flush(ctx); err != nil {
+	if err := y.seed.bus.Flush(ctx); err != nil {
 		t.Fatal(err)
 	}
 	lines, err := bus.Tail(ctx, hoist.StreamLogs+y.state.Next.AppID, -1, false)
@@ -126,7 +126,7 @@ func TestAReleaseThatFailsAsAWholeIsRolledBack(t *testing.T) {
 	}
 	y.seed.cfg.Tuning[tuneProof] = "1ns"
 	server := natstest.New(t)
-	y.bus = server.Bus(nats.ComponentSeed)
+	y.seed.bus = server.Bus(nats.ComponentSeed)
 	if y.conclude(&two, true) || y.state.good(&two) {
 		t.Error("it is good")
 	}
