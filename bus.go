@@ -27,16 +27,15 @@ type Bus interface {
 	Drop(subject string, n int)
 	// Flush waits until what was appended is stored; the error says how much is not when ctx ends.
 	Flush(ctx context.Context) error
-	// Tail returns the last messages kept for a stream subject (all if last is
-	// negative), then new ones if follow is set, until ctx ends or, without
+	// Tail returns the messages kept for a stream subject, then new ones if follow is set, until ctx ends or, without
 	// follow, all were sent. The channel is closed at the end. It also returns
 	// at once; while the bus is away the channel is silent. An error means that there is no such stream.
-	Tail(ctx context.Context, subject string, last int, follow bool) (<-chan Message, error)
+	Tail(ctx context.Context, subject string, follow bool) (<-chan Message, error)
 }
 
-// Message is one message of a stream.
+// Message is one of those that were appended to a stream.
 type Message struct {
-	Seq    uint64
+	Seq    uint64 // grows from one to the next, by any step
 	Time   time.Time
 	Data   []byte
 	Missed int // messages that left the stream after the one before and ahead of this, unread
@@ -64,12 +63,12 @@ const (
 
 // Streams.
 const (
-	StreamLogs   = "logs."   // + app ID: LogLine, JSON; LogKeep lines kept
+	StreamLogs   = "logs."   // + app ID: LogLine, JSON; at least LogKeep lines kept
 	StreamBuilds = "builds." // + build ID: BuildChunk, JSON; kept a day
 )
 
-// LogKeep is how many lines are kept for each app, at most: those of all apps share the stream's 1 GiB, and the
-// oldest go first.
+// LogKeep is how many lines of an app people get, at most, and how many are kept, at least, unless
+// those of all apps are more than the stream's 1 GiB: then the oldest go first.
 const LogKeep = 1500
 
 // LogLine is one line of an app's log.

@@ -50,7 +50,7 @@ func (o *buildStream) end(ctx context.Context, state hoist.BuildState) {
 func (o *buildStream) resume(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(ctx, busPatience)
 	defer cancel()
-	stream, err := o.bus.Tail(ctx, hoist.StreamBuilds+o.id, allChunks, false)
+	stream, err := o.bus.Tail(ctx, hoist.StreamBuilds+o.id, false)
 	if err != nil {
 		return false
 	}

@@ -58,7 +58,7 @@ func (s *Server) buildOutput(w http.ResponseWriter, r *http.Request) {
 func (s *Server) relay(ctx context.Context, id hoist.ID, write func(text string) bool) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	stream, err := s.Bus.Tail(ctx, hoist.StreamBuilds+id, allChunks, true)
+	stream, err := s.Bus.Tail(ctx, hoist.StreamBuilds+id, true)
 	if err != nil {
 		stream = nil // a nil channel only waits
 	}
@@ -102,6 +102,3 @@ func (s *Server) relay(ctx context.Context, id hoist.ID, write func(text string)
 		}
 	}
 }
-
-// allChunks asks for everything that is kept of a build.
-const allChunks = -1

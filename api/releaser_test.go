@@ -263,7 +263,7 @@ func TestABuildBecomesARelease(t *testing.T) {
 		log := ""
 		eventually(t, "the log has it", func() bool {
 			e.bus.Flush(context.Background())
-			lines, err := e.nats.Bus(hoist.ComponentLogs).Tail(context.Background(), hoist.StreamLogs+id, -1, false)
+			lines, err := e.nats.Bus(hoist.ComponentLogs).Tail(context.Background(), hoist.StreamLogs+id, false)
 			if err != nil {
 				t.Fatal(err)
 			}

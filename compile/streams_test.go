@@ -15,7 +15,7 @@ func (deaf) Ring(string, []byte) {}
 // messages are what a stream has now.
 func (w *world) messages(reader hoist.Bus, subject string) (all [][]byte) {
 	w.t.Helper()
-	messages, err := reader.Tail(context.Background(), subject, -1, false)
+	messages, err := reader.Tail(context.Background(), subject, false)
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -108,7 +108,7 @@ const streamGrace = time.Second
 func (p *pushing) relay(ctx context.Context, id hoist.ID) (hoist.Build, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	stream, err := p.Bus.Tail(ctx, hoist.StreamBuilds+id, -1, true)
+	stream, err := p.Bus.Tail(ctx, hoist.StreamBuilds+id, true)
 	if err != nil {
 		return hoist.Build{}, err
 	}

@@ -47,7 +47,7 @@ func (s *Server) history(ctx context.Context, app hoist.ID, from place, n int, h
 	h.free()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	messages, err := s.bus.Tail(ctx, hoist.StreamLogs+app, hoist.LogKeep, false)
+	messages, err := s.bus.Tail(ctx, hoist.StreamLogs+app, false)
 	if err != nil {
 		return from, err
 	}
@@ -82,7 +82,7 @@ func (s *Server) patientHistory(ctx context.Context, app hoist.ID, from place, n
 func (s *Server) follow(ctx context.Context, app hoist.ID, from place, b *backlog) {
 	for ctx.Err() == nil {
 		from.began, from.last = false, 0
-		messages, err := s.bus.Tail(ctx, hoist.StreamLogs+app, hoist.LogKeep, true)
+		messages, err := s.bus.Tail(ctx, hoist.StreamLogs+app, true)
 		if err != nil {
 			s.busIs(err)
 		} else {

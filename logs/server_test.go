@@ -302,6 +302,24 @@ func TestATailThatShowedNothingGoesOnWhereItWas(t *testing.T) {
 	again.expect(t, "while away")
 }
 
+// Lines that came together are one message of the bus, of which a reader may have some.
+func TestAReaderGoesOnInTheMiddleOfWhatCameTogether(t *testing.T) {
+	w := newWorld(t)
+	w.nats.Stop()
+	for i := range 10 {
+		w.append("web.1", "line %d", i)
+	}
+	w.nats.Start()
+	w.flush()
+	token := w.session(hoist.LogSession{Lines: 10, Tail: true}, time.Minute)
+	first := w.open(token, "Accept", "text/event-stream")
+	e := readEvents(first.Body)
+	e.expect(t, "line 0", "line 1", "line 2", "line 3")
+	first.Body.Close()
+	again := readEvents(w.open(token, "Accept", "text/event-stream", "Last-Event-ID", e.id).Body)
+	again.expect(t, "line 4", "line 5", "line 6", "line 7", "line 8", "line 9")
+}
+
 func TestWhoComesBackTooLateIsTold(t *testing.T) {
 	w := newWorld(t)
 	w.append("web.1", "seen")
@@ -312,7 +330,7 @@ func TestWhoComesBackTooLateIsTold(t *testing.T) {
 	e.expect(t, "seen")
 	first.Body.Close()
 	for i := range hoist.LogKeep + 10 {
-		w.append("web.1", "line %d", i)
+		w.append("web.1", "line %d%s", i, alone)
 	}
 	w.flush()
 	again := readEvents(w.open(token, "Accept", "text/event-stream", "Last-Event-ID", e.id).Body)
@@ -320,9 +338,12 @@ func TestWhoComesBackTooLateIsTold(t *testing.T) {
 		t.Errorf("got %q", got)
 	}
 	for i := 10; i < hoist.LogKeep+10; i++ {
-		again.expect(t, fmt.Sprintf("line %d", i))
+		again.expect(t, fmt.Sprintf("line %d%s", i, alone))
 	}
 }
+
+// alone makes a line so long that no other goes with it on the bus, which counts messages.
+var alone = strings.Repeat(".", 5000)
 
 // More comes at once than the bus keeps: a tail has or counts every line.
 func TestATailAccountsForEveryLine(t *testing.T) {
@@ -331,9 +352,9 @@ func TestATailAccountsForEveryLine(t *testing.T) {
 	w.append("web.1", "first")
 	e.expect(t, "first")
 	w.nats.Stop()
-	const lines = 5 * hoist.LogKeep
+	const lines = 2 * hoist.LogKeep
 	for i := range lines {
-		w.append("web.1", "%d", i)
+		w.append("web.1", "%d%s", i, alone)
 	}
 	w.nats.Start()
 	w.append("web.1", "last")
@@ -345,7 +366,7 @@ func TestATailAccountsForEveryLine(t *testing.T) {
 			missed += n
 			continue
 		}
-		n, err := strconv.Atoi(text)
+		n, err := strconv.Atoi(strings.TrimSuffix(text, alone))
 		if err != nil {
 			continue // waiting
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
+	"math"
 	"net/http"
 	"strings"
 	"time"
@@ -45,7 +46,7 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request) {
 	after, resumed := parseCursor(r.Header.Get("Last-Event-ID"))
 	lines := min(max(session.Lines, 0), hoist.LogKeep)
 	if resumed {
-		lines = 2 * hoist.LogKeep // all it has not seen, and what is missing of it
+		lines = math.MaxInt // all it has not seen, and what is missing of it
 	}
 	from := place{cursor: after, filter: filter{session.Source, session.Dyno}}
 	h := &history{memory: &s.memory}

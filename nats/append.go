@@ -5,26 +5,27 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strconv"
 	"sync"
 	"time"
 
 	"github.com/hoist-sh/hoist"
-	natsgo "github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
 const (
 	appendBatch    = 512      // messages under way at once
-	appendBacklog  = 1 << 16  // messages that may wait
+	appendBacklog  = 1 << 16  // entries that may wait
 	appendMaxBytes = 32 << 20 // bytes that may wait
-	appendTimeout  = 5 * time.Second
-	subjectsKept   = 4096        // idle subjects are forgotten beyond that
-	confessEvery   = time.Second // of one subject
+	// What comes one by one goes together, the first one at once, or each entry would wake two processes up.
+	appendPace    = 20 * time.Millisecond // from one batch to the next, if nobody waits for it
+	appendMuch    = 32 << 10              // bytes that do not wait for more
+	appendTimeout = 5 * time.Second
+	subjectsKept  = 4096        // idle subjects are forgotten beyond that
+	confessEvery  = time.Second // of one subject
 )
 
-// appender stores messages in a stream, in the order in which they came: a
-// batch is sent, then its acknowledgements are awaited, and what was not
+// appender stores entries in a stream, in the order in which they came, several to a message: a
+// batch of messages is sent, then its acknowledgements are awaited, and what was not
 // acknowledged is sent again with the same number, which tells tails (and for
 // a while the server) that they know it. After a failure messages go one by
 // one until one was stored, so that none overtakes another that the server was
@@ -34,39 +35,34 @@ type appender struct {
 	stream string
 
 	mu       sync.Mutex
-	queue    []appendMsg
+	queue    []*bundle
 	bytes    int
-	appended uint64 // messages ever queued
+	appended uint64 // entries ever queued
 	stored   uint64 // of those, the ones done with
 	subjects map[string]*subject
 	confess  *time.Timer   // nil if nothing was dropped
 	closed   bool          // nothing is said any more
-	wake     chan struct{} // buffered 1: the queue has messages
+	wake     chan struct{} // buffered 1: the queue is not empty
+	hurry    chan struct{} // buffered 1: it is not to wait for more
 	progress chan struct{} // closed and replaced when stored grows
 }
 
 // subject is what an appender knows of one of its subjects.
 type subject struct {
 	name    string
-	id      string // names the messages, with their number
-	last    uint64 // number of the last one
-	waiting int    // in the queue
-	bytes   int    // of these
-	denied  bool   // the server does not take it from us
-	dropped int    // not said yet
+	id      string  // names the entries, with their number
+	last    uint64  // number of the last one
+	open    *bundle // the last in the queue, if more entries may go with it
+	waiting int     // entries in the queue
+	bytes   int     // of these
+	denied  bool    // the server does not take it from us
+	dropped int     // not said yet
 	since   time.Time
-}
-
-type appendMsg struct {
-	subject *subject
-	number  uint64
-	at      hoist.Place
-	data    []byte
 }
 
 func newAppender(b *Bus, stream string) *appender {
 	return &appender{bus: b, stream: stream, subjects: map[string]*subject{},
-		wake: make(chan struct{}, 1), progress: make(chan struct{})}
+		wake: make(chan struct{}, 1), hurry: make(chan struct{}, 1), progress: make(chan struct{})}
 }
 
 // Append implements hoist.Bus. data must not be changed afterwards.
@@ -141,28 +137,39 @@ func (a *appender) subject(name string) *subject {
 	return s
 }
 
-// room reports whether a message may wait; a.mu is held. A subject may have as
+// room reports whether an entry may wait; a.mu is held. A subject may have as
 // much of the backlog as it leaves free, so that a loud one does not take the
 // place of others.
 func (a *appender) room(s *subject, size int) bool {
 	return !s.denied && size <= maxPayload-4096 && // 4096: for headers
-		s.waiting < appendBacklog-len(a.queue) && s.bytes+size <= appendMaxBytes-a.bytes
+		s.waiting < appendBacklog-int(a.appended-a.stored) && s.bytes+size <= appendMaxBytes-a.bytes
 }
 
 func (a *appender) push(s *subject, at hoist.Place, data []byte) {
+	if s.open == nil || !s.open.takes(at, data) {
+		s.open = &bundle{subject: s, last: s.last}
+		a.queue = append(a.queue, s.open)
+	}
+	n := s.open.add(at, data)
 	s.last++
 	s.waiting++
-	s.bytes += len(data)
-	a.queue = append(a.queue, appendMsg{s, s.last, at, data})
-	a.bytes += len(data)
+	s.bytes += n
+	a.bytes += n
 	a.appended++
+	signal(a.wake)
+	if a.bytes >= appendMuch {
+		signal(a.hurry)
+	}
+}
+
+func signal(c chan<- struct{}) {
 	select {
-	case a.wake <- struct{}{}:
+	case c <- struct{}{}:
 	default:
 	}
 }
 
-// drop counts messages that are lost; a.mu is held. Only logs say so: of a
+// drop counts entries that are lost; a.mu is held. Only logs say so: of a
 // build the row has the output.
 func (a *appender) drop(s *subject, n int) {
 	if a.stream != streamLogs || s.denied || n == 0 {
@@ -177,7 +184,7 @@ func (a *appender) drop(s *subject, n int) {
 	}
 }
 
-// say adds how many messages of an app's log were dropped to that log, if
+// say adds how many entries of an app's log were dropped to that log, if
 // there is room; a.mu is held. The line is Heroku's
 // (https://devcenter.heroku.com/articles/error-codes#l10-drain-buffer-overflow).
 func (a *appender) say(s *subject) {
@@ -219,14 +226,14 @@ func (a *appender) close() {
 	a.sayAll()
 }
 
-// lost is how many messages were not stored.
+// lost is how many entries were not stored.
 func (a *appender) lost() (n int) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for _, s := range a.subjects {
 		n += s.dropped
 	}
-	return n + len(a.queue)
+	return n + int(a.appended-a.stored)
 }
 
 func (a *appender) deny(subject string) {
@@ -252,6 +259,7 @@ func (a *appender) flush(ctx context.Context) error {
 		if stored >= target {
 			return nil
 		}
+		signal(a.hurry)
 		select {
 		case <-ctx.Done():
 			return fmt.Errorf("bus: %d messages not stored: %w", target-stored, ctx.Err())
@@ -263,9 +271,18 @@ func (a *appender) flush(ctx context.Context) error {
 // run sends the queue until ctx ends.
 func (a *appender) run(ctx context.Context) {
 	size := 1
+	var began time.Time // to send the last batch
 	for {
-		msgs := a.peek(size)
-		if len(msgs) == 0 {
+		if wait := appendPace - time.Since(began); size > 1 && wait > 0 {
+			select {
+			case <-ctx.Done():
+				return
+			case <-a.hurry:
+			case <-time.After(wait):
+			}
+		}
+		batch := a.peek(size)
+		if len(batch) == 0 {
 			select {
 			case <-ctx.Done():
 				return
@@ -277,7 +294,8 @@ func (a *appender) run(ctx context.Context) {
 		if !ok {
 			return
 		}
-		n, err := a.send(linked, msgs)
+		began = time.Now()
+		n, err := a.send(linked, batch)
 		cancel()
 		a.done(n)
 		if err == nil {
@@ -298,11 +316,17 @@ func (a *appender) run(ctx context.Context) {
 	}
 }
 
-// peek returns up to n messages.
-func (a *appender) peek(n int) []appendMsg {
+// peek returns up to n messages, which stay as they are.
+func (a *appender) peek(n int) []*bundle {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.queue[:min(n, len(a.queue))]
+	batch := a.queue[:min(n, len(a.queue))]
+	for _, b := range batch {
+		if b.subject.open == b {
+			b.subject.open = nil
+		}
+	}
+	return batch
 }
 
 // done removes n messages from the queue.
@@ -312,33 +336,27 @@ func (a *appender) done(n int) {
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	for _, m := range a.queue[:n] {
-		a.bytes -= len(m.data)
-		m.subject.waiting--
-		m.subject.bytes -= len(m.data)
+	for _, b := range a.queue[:n] {
+		a.bytes -= len(b.data)
+		b.subject.waiting -= b.entries
+		b.subject.bytes -= len(b.data)
+		a.stored += uint64(b.entries)
 	}
 	clear(a.queue[:n]) // let the data go
 	a.queue = a.queue[n:]
 	if len(a.queue) == 0 {
 		a.queue = nil
 	}
-	a.stored += uint64(n)
 	close(a.progress)
 	a.progress = make(chan struct{})
 }
 
-// send publishes msgs and returns how many, from the first, are done with.
+// send publishes a batch and returns how many, from the first, are done with.
 // Those after a failure may be stored too, and will be again.
-func (a *appender) send(ctx context.Context, msgs []appendMsg) (int, error) {
-	acks := make([]jetstream.PubAckFuture, 0, len(msgs))
-	for _, m := range msgs {
-		msg := natsgo.NewMsg(m.subject.name)
-		msg.Data = m.data
-		msg.Header.Set(jetstream.MsgIDHeader, m.subject.id+"."+strconv.FormatUint(m.number, 10))
-		if m.at != (hoist.Place{}) {
-			msg.Header.Set(placeHeader, m.at.Source+"."+strconv.FormatUint(m.at.End, 10))
-		}
-		ack, err := a.bus.js.PublishMsgAsync(msg, jetstream.WithRetryAttempts(0))
+func (a *appender) send(ctx context.Context, batch []*bundle) (int, error) {
+	acks := make([]jetstream.PubAckFuture, 0, len(batch))
+	for _, b := range batch {
+		ack, err := a.bus.js.PublishMsgAsync(b.message(), jetstream.WithRetryAttempts(0))
 		if err != nil {
 			break
 		}
@@ -352,20 +370,20 @@ func (a *appender) send(ctx context.Context, msgs []appendMsg) (int, error) {
 			continue
 		case err := <-ack.Err():
 			if refused(err) {
-				a.bus.log.Error("bus: message refused", "subject", msgs[i].subject.name, "err", err)
+				a.bus.log.Error("bus: message refused", "subject", batch[i].subject.name, "err", err)
 				continue
 			}
 			return i, err
 		case <-ctx.Done():
 			return i, ctx.Err()
 		case <-timeout.C:
-			if a.isDenied(msgs[i].subject) { // the server does not acknowledge those
+			if a.isDenied(batch[i].subject) { // the server does not acknowledge those
 				return i + 1, nil
 			}
 			return i, errors.New("no acknowledgement")
 		}
 	}
-	if len(acks) < len(msgs) {
+	if len(acks) < len(batch) {
 		return len(acks), errors.New("not connected")
 	}
 	return len(acks), nil

@@ -1,19 +1,10 @@
 package nats
 
-import (
-	"strconv"
-	"strings"
+import "slices"
 
-	natsgo "github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
-)
-
-// placeHeader says where a message stands in an output that may be read again.
-const placeHeader = "Hoist-Place"
-
-// once tells the messages of one stream subject that were stored twice. The
-// server recognises them only while it remembers their IDs, which is a time
-// that an outage may be longer than. So each is numbered: 1, 2, 3, … by each
+// once tells the entries of one stream subject that were stored twice. The
+// server recognises messages only while it remembers their IDs, which is a time
+// that an outage may be longer than. So each entry is numbered: 1, 2, 3, … by each
 // appender for each of its subjects. What comes with an old number is known;
 // what comes with too high a number has left the stream before it was read.
 type once struct {
@@ -23,60 +14,65 @@ type once struct {
 
 // origin is an appender.
 type origin struct {
-	last    uint64
-	missing map[uint64]bool // numbers before last that may still come: of a batch some may be stored late
+	last uint64
+	gaps []gap // numbers before last that may still come: of a batch some may be stored late
 }
 
-// take returns how many messages are missing before one, and whether it is to
+type gap struct{ from, to uint64 } // without to
+
+// take returns how many entries are missing before one, and whether it is to
 // be left out as it is known.
-func (o *once) take(h natsgo.Header) (missing uint64, known bool) {
+func (o *once) take(e entry) (missing uint64, known bool) {
 	if o.origins == nil {
 		o.origins, o.places = map[string]*origin{}, map[string]uint64{}
 	}
-	if id, n, ok := cutNumber(h.Get(jetstream.MsgIDHeader)); ok {
-		from := o.origins[id]
+	if n := e.number; e.origin != "" {
+		from := o.origins[e.origin]
 		switch {
 		case from == nil:
-			o.origins[id] = &origin{last: n}
-		case from.missing[n]:
-			delete(from.missing, n)
-			return 0, false
+			o.origins[e.origin] = &origin{last: n}
 		case n <= from.last:
-			return 0, true
+			return 0, !from.late(n)
 		default:
 			missing = n - from.last - 1
-			from.skip(missing)
-			from.last = n
+			from.skip(n)
 		}
 	}
-	if source, end, ok := cutNumber(h.Get(placeHeader)); ok {
-		if end <= o.places[source] {
+	if e.at.Source != "" {
+		if e.at.End <= o.places[e.at.Source] {
 			return missing, true
 		}
-		o.places[source] = end
+		o.places[e.at.Source] = e.at.End
 	}
 	return missing, false
 }
 
-// skip notes that n numbers after the last are missing.
+// skip goes on to number n, and notes those between.
 func (o *origin) skip(n uint64) {
-	if n == 0 || n > appendBatch {
-		return
+	if skipped := n - o.last - 1; skipped > 0 && skipped <= appendBatch<<bundleBits {
+		if len(o.gaps) == appendBatch {
+			o.gaps = slices.Delete(o.gaps, 0, 1)
+		}
+		o.gaps = append(o.gaps, gap{o.last + 1, n})
 	}
-	if o.missing == nil || len(o.missing) > 2*appendBatch {
-		o.missing = map[uint64]bool{}
-	}
-	for i := range n {
-		o.missing[o.last+1+i] = true
-	}
+	o.last = n
 }
 
-// cutNumber cuts "NAME.NUMBER".
-func cutNumber(s string) (name string, n uint64, ok bool) {
-	name, digits, ok := strings.Cut(s, ".")
-	if !ok {
-		return "", 0, false
+// late reports whether a number is in a gap, which then no longer has it.
+func (o *origin) late(n uint64) bool {
+	for i, g := range o.gaps {
+		if n < g.from || n >= g.to {
+			continue
+		}
+		var left []gap
+		if g.from < n {
+			left = append(left, gap{g.from, n})
+		}
+		if n+1 < g.to {
+			left = append(left, gap{n + 1, g.to})
+		}
+		o.gaps = slices.Replace(o.gaps, i, i+1, left...)
+		return true
 	}
-	n, err := strconv.ParseUint(digits, 10, 64)
-	return name, n, err == nil
+	return false
 }

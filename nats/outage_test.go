@@ -144,7 +144,7 @@ func TestALongOutageDoublesNothing(t *testing.T) {
 	s := natstest.New(t)
 	forgetSoon(t, s, "LOGS")
 	logs := s.Bus(hoist.ComponentLogs)
-	tail, err := logs.Tail(t.Context(), "logs.a", -1, true)
+	tail, err := logs.Tail(t.Context(), "logs.a", true)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -161,7 +161,7 @@ func TestALongOutageDoublesNothing(t *testing.T) {
 	w.set(false, false)
 	flush(t, runtime)
 	same(t, append(got, collect(t, tail, 100)...), numbers(0, 500))
-	same(t, history(t, logs, "logs.a", -1), numbers(0, 500))
+	same(t, history(t, logs, "logs.a"), numbers(0, 500))
 }
 
 // After an outage more comes at once than the stream keeps of an app, and some
@@ -169,7 +169,7 @@ func TestALongOutageDoublesNothing(t *testing.T) {
 func TestATailIsToldWhatItMissed(t *testing.T) {
 	s := natstest.New(t)
 	runtime, router, logs := s.Bus(hoist.ComponentRuntime), s.Bus(hoist.ComponentRouter), s.Bus(hoist.ComponentLogs)
-	tail, err := logs.Tail(t.Context(), "logs.a", -1, true)
+	tail, err := logs.Tail(t.Context(), "logs.a", true)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -177,10 +177,11 @@ func TestATailIsToldWhatItMissed(t *testing.T) {
 	appendAll(t, router, "logs.a", 0, 1)
 	collect(t, tail, 2)
 	s.Stop()
-	const each = 3 * hoist.LogKeep
+	const each = 2 * hoist.LogKeep
+	long := strings.Repeat("x", 5000) // goes alone
 	for i := range each {
 		for bus, who := range map[*nats.Bus]string{runtime: "runtime ", router: "router "} {
-			if !bus.Append("logs.a", fmt.Append([]byte(who), i)) {
+			if !bus.Append("logs.a", fmt.Append([]byte(who), i, " ", long)) {
 				t.Fatal("no room")
 			}
 			bus.Append("logs.b", []byte("another's"))
@@ -199,7 +200,7 @@ func TestATailIsToldWhatItMissed(t *testing.T) {
 			ends++
 			continue
 		}
-		who, number, _ := strings.Cut(string(m.Data), " ")
+		who, number, _ := strings.Cut(strings.TrimSuffix(string(m.Data), " "+long), " ")
 		if n, err := strconv.Atoi(number); err != nil || got > 0 && n < last[who] {
 			t.Fatalf("%s came after %d", m.Data, last[who])
 		} else {
@@ -219,7 +220,7 @@ func TestATailSeesWhatHasNumbersThatWereGivenBefore(t *testing.T) {
 		runtime := s.Bus(hoist.ComponentRuntime)
 		w := newWire(t, s.Addr())
 		logs := w.through(t, s, hoist.ComponentLogs)
-		tail, err := logs.Tail(t.Context(), "logs.a", -1, true)
+		tail, err := logs.Tail(t.Context(), "logs.a", true)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -316,7 +317,7 @@ func TestALineThatIsAppendedAgainByAnotherIsShownOnce(t *testing.T) {
 			want = append(want, fmt.Sprint(part.source, i))
 		}
 	}
-	same(t, history(t, logs, "logs.a", -1), want)
+	same(t, history(t, logs, "logs.a"), want)
 }
 
 // What a backlog has no room for is counted, and said in the log of the app
@@ -346,18 +347,19 @@ func TestWhatIsDroppedIsCountedAndSaid(t *testing.T) {
 		t.Fatal("still no room")
 	}
 	flush(t, runtime)
-	same(t, history(t, logs, "logs.quiet", -1), numbers(0, 1000))
-	got := history(t, logs, "logs.loud", 2)
+	same(t, history(t, logs, "logs.quiet"), numbers(0, 1000))
+	got := history(t, logs, "logs.loud")
+	got = got[len(got)-2:]
 	if !strings.Contains(got[0], fmt.Sprintf("Error L10 (output buffer overflow): %d messages dropped since 20", dropped+1000)) || got[1] != "after" {
 		t.Errorf("%d dropped, and said: %v", dropped+1000, got)
 	}
 
 	runtime.Drop("logs.loud", 7) // and nothing else comes
-	tail, err := logs.Tail(t.Context(), "logs.loud", 1, true)
+	tail, err := logs.Tail(t.Context(), "logs.loud", true)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := collect(t, tail, 2); !strings.Contains(got[1], ": 7 messages dropped") {
+	if got := collect(t, tail, len(history(t, logs, "logs.loud"))+1); !strings.Contains(got[len(got)-1], ": 7 messages dropped") {
 		t.Errorf("said: %v", got)
 	}
 }

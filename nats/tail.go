@@ -9,14 +9,14 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// Tail implements hoist.Bus. A negative last means all that is kept. While the
+// Tail implements hoist.Bus. While the
 // bus is away it waits; it goes on where it was when the bus is back.
-func (b *Bus) Tail(ctx context.Context, subject string, last int, follow bool) (<-chan hoist.Message, error) {
+func (b *Bus) Tail(ctx context.Context, subject string, follow bool) (<-chan hoist.Message, error) {
 	stream, err := streamOf(subject)
 	if err != nil {
 		return nil, err
 	}
-	t := &tail{bus: b, stream: stream, subject: subject, last: last, follow: follow, out: make(chan hoist.Message, 16)}
+	t := &tail{bus: b, stream: stream, subject: subject, follow: follow, out: make(chan hoist.Message, 16)}
 	go t.run(ctx)
 	return t.out, nil
 }
@@ -24,17 +24,15 @@ func (b *Bus) Tail(ctx context.Context, subject string, last int, follow bool) (
 type tail struct {
 	bus             *Bus
 	stream, subject string
-	last            int
 	follow          bool
 	out             chan hoist.Message
 
-	began    bool
-	once     once
-	missed   uint64 // messages since the last one sent
-	seq      uint64 // of the last message sent or skipped
-	time     time.Time
-	skipping bool   // as there are more than last
-	left     uint64 // messages of the history still to come
+	began  bool
+	once   once
+	missed uint64 // entries since the last one sent
+	seq    uint64 // of the last message sent
+	time   time.Time
+	left   uint64 // messages of the history still to come
 }
 
 func (t *tail) run(ctx context.Context) {
@@ -60,7 +58,7 @@ func (t *tail) run(ctx context.Context) {
 	}
 }
 
-// read sends messages from after the last one until the link or something else breaks;
+// read sends entries from after the last message until the link or something else breaks;
 // nil means that all were sent.
 func (t *tail) read(ctx, linked context.Context) error {
 	consumer, err := t.consumer(linked)
@@ -102,16 +100,14 @@ func (t *tail) read(ctx, linked context.Context) error {
 			}
 			continue
 		}
-		// Skip while more than last are to come; old ones may be dropped
-		// from the stream while we read, so count from the end.
-		t.skipping = t.skipping && meta.NumPending >= uint64(t.last)
-		missing, known := t.once.take(m.Headers())
-		if t.missed += missing; t.skipping {
-			t.missed = 0
-		}
-		if !t.skipping && !known {
+		for i, e := range entries(m.Headers(), m.Data()) {
+			missing, known := t.once.take(e)
+			if t.missed += missing; known {
+				continue
+			}
+			seq := meta.Sequence.Stream<<bundleBits | uint64(i)
 			select {
-			case t.out <- hoist.Message{Seq: meta.Sequence.Stream, Time: meta.Timestamp, Data: m.Data(), Missed: int(t.missed)}:
+			case t.out <- hoist.Message{Seq: seq, Time: meta.Timestamp, Data: e.data, Missed: int(t.missed)}:
 				t.missed = 0
 			case <-ctx.Done():
 				return ctx.Err()
@@ -135,9 +131,6 @@ func (t *tail) consumer(ctx context.Context) (jetstream.Consumer, error) {
 		return nil, err
 	}
 	stream := info.CachedInfo().State
-	if !t.began && t.last == 0 {
-		t.seq, t.time = stream.LastSeq, stream.LastTime
-	}
 	config := jetstream.ConsumerConfig{
 		Name:              "tail-" + hoist.NewID(),
 		FilterSubject:     t.subject,
@@ -163,7 +156,6 @@ func (t *tail) consumer(ctx context.Context) (jetstream.Consumer, error) {
 	pending := consumer.CachedInfo().NumPending
 	if !t.began {
 		t.began = true
-		t.skipping = t.last > 0
 		t.left = pending
 	} else {
 		t.left = min(t.left, pending)

@@ -8,7 +8,6 @@ import (
 	"hash/crc32"
 	"os"
 	"path/filepath"
-	"syscall"
 
 	"github.com/hoist-sh/hoist"
 	"golang.org/x/sys/unix"
@@ -55,10 +54,9 @@ func (o *output) save() error {
 }
 
 // resume finishes what an earlier watcher began.
-func (o *output) resume(conn syscall.RawConn, out hoist.Output) (err error) {
+func (o *output) resume(out hoist.Output) error {
 	if o.mark.Taking > 0 {
-		controlErr := conn.Control(func(fd uintptr) { err = o.takeMarked(int(fd)) })
-		if err := errors.Join(controlErr, err); err != nil {
+		if err := o.takeMarked(o.edge.pipe); err != nil {
 			return err
 		}
 	}

@@ -20,9 +20,11 @@ import (
 // an end while there is no supervisor; what is in the pipe then waits for the next.
 type output struct {
 	reading sync.Mutex // held by the one watcher
-	file    *os.File   // in the poller; read end
+	file    *os.File   // read end
+	edge    *edge      // of file
 	copy    [2]int     // a pipe, while watched
 	buf     []byte
+	seen    int  // bytes that were in the pipe when it was looked at last
 	cut     bool // what was handed on last was part of a line: an end alone, which follows, is no empty line
 	lost    int  // lines, with an earlier process
 
@@ -39,6 +41,10 @@ const (
 	outputFile = "out"
 	pipeSize   = 256 << 10
 	flushWait  = time.Second // how long lines wait in the pipe to be flushed
+
+	// Lines that come one by one are taken together, the first one at once: each time costs a wake-up and ten system calls.
+	outputPace = 20 * time.Millisecond
+	outputMuch = 16 << 10 // bytes; with so many there, more are coming faster than that
 )
 
 // makeOutput makes the pipe for a container whose dyno has uid, and returns the end
@@ -74,8 +80,15 @@ func openOutput(dir string) (*output, error) {
 	if capable(unix.CAP_SYS_RESOURCE) {
 		unix.FcntlInt(uintptr(fd), unix.F_SETPIPE_SZ, pipeSize)
 	}
+	err = unix.SetNonblock(fd, false) // or Go's poller would have it
 	o := &output{file: os.NewFile(uintptr(fd), outputFile)}
-	if err := o.open(dir); err != nil {
+	if err == nil {
+		o.edge, err = newEdge(fd)
+	}
+	if err == nil {
+		err = o.open(dir)
+	}
+	if err != nil {
 		o.close()
 		return nil, err
 	}
@@ -83,6 +96,9 @@ func openOutput(dir string) (*output, error) {
 }
 
 func (o *output) close() {
+	if o.edge != nil {
+		o.edge.file.Close() // waits for the watcher
+	}
 	o.file.Close()
 	o.kept.Close()
 }
@@ -97,34 +113,34 @@ func (o *output) lines(ctx context.Context, out hoist.Output) error {
 		return err
 	}
 	defer o.closeCopy()
-	conn, err := o.file.SyscallConn()
-	if err != nil {
-		return err
-	}
-	if err := o.resume(conn, out); err != nil {
+	if err := o.resume(out); err != nil {
 		return err
 	}
 	woken := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
 		defer close(woken)
-		o.file.SetReadDeadline(time.Unix(1, 0))
+		o.edge.file.SetReadDeadline(time.Unix(1, 0))
 	})
 	defer func() {
 		if !stop() {
 			<-woken
-			o.file.SetReadDeadline(time.Time{})
+			o.edge.file.SetReadDeadline(time.Time{})
 		}
 	}()
 	var failed error
-	err = conn.Read(func(fd uintptr) (done bool) {
+	err := o.edge.wait(func() (done bool) {
 		for {
 			if ctx.Err() != nil {
 				failed = ctx.Err()
 				return true
 			}
-			more, err := o.step(ctx, int(fd), out)
+			handed := o.handed
+			more, err := o.step(ctx, o.edge.pipe, out)
 			if errors.Is(err, unix.EAGAIN) {
 				return false
+			}
+			if err == nil && more && o.handed > handed && o.seen < outputMuch {
+				err = o.pause(ctx)
 			}
 			if err != nil || !more {
 				failed = err
@@ -141,6 +157,18 @@ func (o *output) lines(ctx context.Context, out hoist.Output) error {
 		return err
 	}
 	return failed
+}
+
+// pause lets lines come together in the pipe.
+func (o *output) pause(ctx context.Context) error {
+	if err := o.edge.lookAway(); err != nil {
+		return err
+	}
+	select {
+	case <-ctx.Done():
+	case <-time.After(outputPace):
+	}
+	return o.edge.look()
 }
 
 func (o *output) openCopy() error {
@@ -281,6 +309,7 @@ func (o *output) peek(fd int) ([]byte, error) {
 		n, err = unix.Tee(fd, o.copy[1], 1<<16, unix.SPLICE_F_NONBLOCK)
 		return err
 	})
+	o.seen = int(n)
 	if err != nil || n == 0 {
 		return nil, err
 	}

@@ -117,6 +117,30 @@ func TestLinesStayInThePipeUntilTheyAreFlushed(t *testing.T) {
 	}
 }
 
+// A dyno that writes a line at a time does not cost a look at its pipe for each.
+func TestLinesThatComeOneByOneAreTakenTogether(t *testing.T) {
+	dir, container := newOutput(t)
+	const n = 200
+	var want []string
+	go func() {
+		for i := range n {
+			fmt.Fprintf(container, "%03d\n", i)
+			time.Sleep(time.Millisecond)
+		}
+	}()
+	for i := range n {
+		want = append(want, fmt.Sprintf("%d %03d", 4*(i+1), i))
+	}
+	s := sink{flushes: make(chan struct{}, 10*n)}
+	for range 10 * n {
+		s.flushes <- struct{}{}
+	}
+	s.until(t, next(t, dir), want...)
+	if looks := 10*n - len(s.flushes); looks > n/4 {
+		t.Errorf("%d lines cost %d looks", n, looks)
+	}
+}
+
 // The process is killed while lines leave the pipe: before they have, or after.
 func TestAKillBetweenTheLines(t *testing.T) {
 	for _, gone := range []bool{false, true} {

@@ -179,7 +179,7 @@ func (b *bench) logs(t *testing.T) {
 			address := served(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				ctx, cancel := context.WithCancel(r.Context())
 				defer cancel()
-				lines, err := b.bus.Tail(ctx, hoist.StreamLogs+b.app.ID, -1, true)
+				lines, err := b.bus.Tail(ctx, hoist.StreamLogs+b.app.ID, true)
 				if err != nil {
 					t.Error(err)
 				}

@@ -24,6 +24,13 @@ type line struct {
 	fail      *failure // nil if none
 }
 
+// json is the line as the app's log takes it.
+func (l *line) json() []byte {
+	var buf [512]byte
+	text := l.appendText(buf[:0])
+	return appendJSON(make([]byte, 0, len(text)+120), l.at, text)
+}
+
 // appendText appends the line in Heroku's form
 // (https://devcenter.heroku.com/articles/http-routing#heroku-router-log-format).
 func (l *line) appendText(b []byte) []byte {

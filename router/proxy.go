@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/hoist-sh/hoist"
 	"github.com/hoist-sh/hoist/router/http1"
 )
 
@@ -17,7 +18,7 @@ import (
 type proxy struct {
 	settings Settings
 	table    *atomic.Pointer[table]
-	log      *accessLog
+	bus      hoist.Bus // takes the requests' log lines
 }
 
 // visit is one request on its way.
@@ -101,7 +102,7 @@ func (v *visit) note() {
 	if v.backend != nil {
 		l.dyno, l.connect, l.service = v.backend.name, v.connect, l.at.Sub(v.started)-v.connect
 	}
-	v.p.log.add(l)
+	v.p.bus.Append(hoist.StreamLogs+l.app, l.json())
 }
 
 // reach finds where the request goes and connects, waiting where waiting

@@ -53,7 +53,6 @@ type Router struct {
 	http1  *http1.Server
 	http2  *http.Server
 	attach *attach
-	log    *accessLog
 }
 
 // New returns a router; Run runs it.
@@ -61,9 +60,9 @@ func New(cfg Config) (*Router, error) {
 	if cfg.GetCertificate == nil && (cfg.HTTPS != nil || cfg.Rendezvous != nil || cfg.Private.HTTPS != nil || cfg.Private.Rendezvous != nil) {
 		return nil, errors.New("https and rendezvous need a certificate: set HOIST_TLS_CERT and HOIST_TLS_KEY")
 	}
-	r := &Router{cfg: cfg, log: newAccessLog(cfg.Bus)}
+	r := &Router{cfg: cfg}
 	r.routes = newRoutes(cfg.Public.Domain, cfg.Store, cfg.Bus, cfg.Dir, cfg.Log)
-	r.proxy = &proxy{settings: cfg.Settings, table: &r.routes.table, log: r.log}
+	r.proxy = &proxy{settings: cfg.Settings, table: &r.routes.table, bus: cfg.Bus}
 	r.http1 = &http1.Server{Handler: r.proxy, Refuse: r.proxy.refuse, Limits: http1.DefaultLimits, Log: cfg.Log,
 		HeadTimeout: cfg.Settings.Head, IdleTimeout: cfg.Settings.KeepAlive, BodyTimeout: cfg.Settings.Idle}
 	var only2 http.Protocols
@@ -86,7 +85,6 @@ func (r *Router) Run(ctx context.Context) error {
 	defer stop()
 	var services errgroup.Group
 	services.Go(func() error { return r.routes.run(background) })
-	services.Go(func() error { r.log.run(background); return nil })
 	if err := r.attach.listen(background); err != nil {
 		return err
 	}

@@ -347,7 +347,7 @@ func (silent) Append(string, []byte) bool                                 { retu
 func (silent) AppendAt(string, hoist.Place, []byte) bool                  { return false }
 func (silent) Drop(string, int)                                           {}
 func (silent) Flush(context.Context) error                                { return nil }
-func (silent) Tail(context.Context, string, int, bool) (<-chan hoist.Message, error) {
+func (silent) Tail(context.Context, string, bool) (<-chan hoist.Message, error) {
 	return nil, nil
 }
 

@@ -133,22 +133,3 @@ func TestTheLessBusyOfTwoIsChosen(t *testing.T) {
 		}
 	}
 }
-
-func TestWhatIsDroppedFromTheLogIsCounted(t *testing.T) {
-	bus := &countingBus{dropped: map[string]int{}}
-	log := newAccessLog(bus)
-	for range cap(log.lines) + 7 {
-		log.add(line{app: "a"})
-	}
-	if len(bus.dropped) != 1 || bus.dropped["logs.a"] != 7 {
-		t.Error(bus.dropped)
-	}
-}
-
-// countingBus counts what is dropped.
-type countingBus struct {
-	hoist.Bus
-	dropped map[string]int
-}
-
-func (b *countingBus) Drop(subject string, n int) { b.dropped[subject] += n }

@@ -305,7 +305,7 @@ func (w *world) logLine(app hoist.ID, texts ...string) hoist.LogLine {
 	bus := ground.bus.Bus("logs")
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
-	lines, err := bus.Tail(ctx, hoist.StreamLogs+app, -1, true)
+	lines, err := bus.Tail(ctx, hoist.StreamLogs+app, true)
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -67,7 +67,7 @@ func startCounting(t *testing.T) (p *platform, a *app, log *counting, kill, star
 	dir := p.containers(t)
 	end := p.process(t, dir)
 	a = p.app(t)
-	messages, err := p.tail.Tail(t.Context(), hoist.StreamLogs+a.id, -1, true)
+	messages, err := p.tail.Tail(t.Context(), hoist.StreamLogs+a.id, true)
 	if err != nil {
 		t.Fatal(err)
 	}

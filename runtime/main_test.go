@@ -328,7 +328,7 @@ func (a *app) getPath(path string) (body string, err error) {
 func (a *app) log() string {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
-	messages, err := a.p.tail.Tail(ctx, hoist.StreamLogs+a.id, -1, false)
+	messages, err := a.p.tail.Tail(ctx, hoist.StreamLogs+a.id, false)
 	if err != nil {
 		a.t.Fatal(err)
 	}

@@ -46,7 +46,7 @@ func logged(t *testing.T, y *system, bus *nats.Bus) (said []string) {
 	if err := y.seed.bus.Flush(ctx); err != nil {
 		t.Fatal(err)
 	}
-	lines, err := bus.Tail(ctx, hoist.StreamLogs+y.state.Next.AppID, -1, false)
+	lines, err := bus.Tail(ctx, hoist.StreamLogs+y.state.Next.AppID, false)
 	if err != nil {
 		t.Fatal(err)
 	}
