@@ -7,6 +7,9 @@ import (
 	"github.com/hoist-sh/hoist"
 )
 
+// AppendPace is the least time between two batches that nobody waits for.
+const AppendPace = appendPace
+
 // TailFrom is Tail for who has seen the message of a number and time.
 func (b *Bus) TailFrom(ctx context.Context, subject string, seq uint64, at time.Time) (<-chan hoist.Message, error) {
 	stream, err := streamOf(subject)

@@ -210,6 +210,37 @@ func TestATailEndsWithItsContext(t *testing.T) {
 	same(t, collect(t, ch, -1), nil)
 }
 
+func TestWhatComesOneByOneGoesTogether(t *testing.T) {
+	s := natstest.New(t)
+	bus := s.Bus(hoist.ComponentRuntime)
+	for i := range 300 {
+		appendAll(t, bus, "logs.a", i, i+1)
+		time.Sleep(time.Millisecond)
+	}
+	flush(t, bus)
+	info, err := streams(t, s).Stream(t.Context(), "LOGS")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := info.CachedInfo().State.Msgs; n > 100 {
+		t.Errorf("300 lines went as %d messages", n)
+	}
+	same(t, history(t, s.Bus(hoist.ComponentLogs), "logs.a"), numbers(0, 300))
+}
+
+func TestWhoWaitsForWhatItAppendedWaitsForNobodyElse(t *testing.T) {
+	bus := natstest.New(t).Bus(hoist.ComponentRuntime)
+	const n = 100
+	begun := time.Now()
+	for i := range n {
+		appendAll(t, bus, "logs.a", i, i+1)
+		flush(t, bus)
+	}
+	if took := time.Since(begun); took > n*nats.AppendPace {
+		t.Errorf("%s for %d lines", took, n)
+	}
+}
+
 func TestAnAppsLogIsBounded(t *testing.T) {
 	s := natstest.New(t)
 	runtime, logs := s.Bus(hoist.ComponentRuntime), s.Bus(hoist.ComponentLogs)
