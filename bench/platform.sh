@@ -1,18 +1,33 @@
 # Sourced by the benchmarks that need a platform of their own. It is started here,
 # with all its files in $dir, and gone at the end, however that comes.
-# Ports: $HOIST_BENCH_PORT and the next three; network: $HOIST_BENCH_NETWORK, a /18.
+# Ports: $HOIST_BENCH_PORT and the next seven; networks: $HOIST_BENCH_NETWORK and
+# $HOIST_BENCH_NETWORK2, a /18 each; the last four and the second are another platform's.
 . script/lib.sh
 root=$PWD hoist=$PWD/bin/hoist dir=$(mktemp -d)
 chmod 755 "$dir"
-port=${HOIST_BENCH_PORT:-$((20000 + $$ % 2000 * 4))}
-export HOIST_DATA="$dir/data" HOIST_HTTP_PORT=$port HOIST_HTTPS_PORT=$((port + 1)) HOIST_SSH_PORT=$((port + 2)) \
-    HOIST_RENDEZVOUS_PORT=$((port + 3)) HOIST_NETWORK="${HOIST_BENCH_NETWORK:-10.229.0.0/18}" HOIST_HOST="http://localhost:$port" \
-    XDG_CONFIG_HOME="$dir/config" GIT_AUTHOR_NAME=bench GIT_AUTHOR_EMAIL=bench@example.com GIT_COMMITTER_NAME=bench GIT_COMMITTER_EMAIL=bench@example.com
+export GIT_AUTHOR_NAME=bench GIT_AUTHOR_EMAIL=bench@example.com GIT_COMMITTER_NAME=bench GIT_COMMITTER_EMAIL=bench@example.com
 unset HOIST_APP HOIST_API_KEY
 
+# platform PORT NETWORK: what is started has its files in $dir.
+platform() {
+    port=$1
+    export HOIST_DATA="$dir/data" HOIST_HTTP_PORT=$port HOIST_HTTPS_PORT=$((port + 1)) HOIST_SSH_PORT=$((port + 2)) \
+        HOIST_RENDEZVOUS_PORT=$((port + 3)) HOIST_NETWORK="$2" HOIST_HOST="http://localhost:$port" XDG_CONFIG_HOME="$dir/config"
+}
+platform "${HOIST_BENCH_PORT:-$((20000 + $$ % 1000 * 8))}" "${HOIST_BENCH_NETWORK:-10.229.0.0/18}"
+
+# other CMD…: with another platform, in $dir/other.
+other() (
+    dir=$dir/other
+    platform $((port + 4)) "${HOIST_BENCH_NETWORK2:-10.229.64.0/18}"
+    "$@"
+)
+
+gone() { [ ! -d "$HOIST_DATA" ] || "$hoist" purge --yes >/dev/null 2>"$dir/log" || cat "$dir/log" >&2; }
 end() {
     trap '' INT TERM HUP
-    [ ! -d "$HOIST_DATA" ] || "$hoist" purge --yes >/dev/null 2>"$dir/log" || cat "$dir/log" >&2
+    other gone
+    gone
     rm -rf "$dir"
 }
 trap end EXIT
@@ -24,14 +39,15 @@ quiet() { "$@" >"$dir/log" 2>&1 || { cat "$dir/log" >&2; die "This failed: $*"; 
 
 # start starts the platform, and logs in.
 start() {
+    mkdir -p "$dir"
     build_mirrors
     quiet "$hoist" seed --daemon
-    token=$("$hoist" seed exec api "$hoist" admin account bench@example.com --token bench </dev/null)
-    quiet "$hoist" login --host "$HOIST_HOST" --token "$token" --ca "$HOIST_DATA/ca.pem"
+    "$hoist" seed exec api "$hoist" admin account bench@example.com --token bench </dev/null >"$dir/token"
+    quiet "$hoist" login --host "$HOIST_HOST" --token "$(cat "$dir/token")" --ca "$HOIST_DATA/ca.pem"
 }
 
 # remote APP is where git pushes an app to.
-remote() { echo "http://bench:$token@git.localhost:$port/$1.git"; }
+remote() { echo "http://bench:$(cat "$dir/token")@git.localhost:$port/$1.git"; }
 
 # ask APP has an app answer, or fails.
 ask() { curl -fs -m 1 -o /dev/null -H "Host: $1.localhost" "http://127.0.0.1:$port/"; }

@@ -1,27 +1,36 @@
 #!/bin/sh
 # self.sh: what it takes and costs that the platform runs on itself. One platform
 # goes from stage 0 to stage 3, is upgraded, loses all its processes, and
-# loses a runtime with fifty dynos. Prints "NAME HOIST RIVAL" for each figure, times in seconds; medians, of requests
-# the best. Needs bin/hoist of what is committed here.
+# loses a runtime with fifty dynos. Another one stays at stage 0: what is compared with it is done with both in turn,
+# as a machine may be faster at one time than at another. Prints "NAME HOIST RIVAL" for each figure, times in seconds;
+# medians, of requests, too. Needs bin/hoist of what is committed here.
 cd "$(dirname "$0")/.."
 . bench/platform.sh
 export HOIST_MEMORY=$((64 << 30)) # as much as fifty dynos may ask for; they take little
 work=$dir/home/hoist-hoist
 
-# usual STAGE takes what is compared between two stages.
-usual() {
-    for _ in $(seq 15); do timed "$dir/run$1" quiet "$hoist" run -a bench true; done
-    for _ in 1 2 3 4 5; do
-        wrk -t2 -c64 -d4s -H 'Host: bench.localhost' "http://127.0.0.1:$port/" | awk '/^Requests\/sec/ {print $2}' >>"$dir/requests$1"
-    done
-    for i in 1 2 3 4 5; do
-        change "$1$i"
-        timed "$dir/push$1" push
-    done
+# What is compared between the stages.
+serving() {
+    start
+    app go
+    push
+}
+one_off() { timed "$dir/run" quiet "$hoist" run -a bench true; }
+requests() { wrk -t2 -c64 -d3s -H 'Host: bench.localhost' "http://127.0.0.1:$port/" | awk '/^Requests\/sec/ {print $2}' >>"$dir/requests"; }
+changed_push() {
+    change "$1"
+    timed "$dir/push" push
 }
 
-# best FILE prints the largest number: others that use the machine only make it smaller.
-best() { sort -n "$1" | tail -n 1; }
+# in_turn N CMD… does it N times here and with the other platform.
+in_turn() {
+    n=$1
+    shift
+    for i in $(seq "$n"); do
+        other "$@" "$i"
+        "$@" "$i"
+    done
+}
 
 # seed EXPRESSION prints a value of the seed's status s (JavaScript), if that answers.
 seed() {
@@ -99,14 +108,15 @@ lose_runtime() {
     die "Not all fifty dynos serve again." "$("$hoist" seed status)"
 }
 
-start
-app go
-push
-usual 0
+serving
 timed "$dir/bare-bootstrap" bare_bootstrap
 mkdir "$dir/home"
 timed "$dir/bootstrap" bootstrap
-usual 3
+other serving
+in_turn 15 one_off
+in_turn 12 requests
+in_turn 5 changed_push
+other gone
 version=$(seed s.system.version)
 for i in 1 2 3; do
     version=$((version + 1))
@@ -132,7 +142,7 @@ bootstrap $(seconds "$dir/bootstrap") $(seconds "$dir/bare-bootstrap")
 upgrade $(seconds "$dir/upgrade") $(seconds "$dir/bare-upgrade")
 cold $(seconds "$dir/cold")
 lost $(seconds "$dir/lost")
-run $(seconds "$dir/run3") $(seconds "$dir/run0")
-requests $(best "$dir/requests3") $(best "$dir/requests0")
-push $(seconds "$dir/push3") $(seconds "$dir/push0")
+run $(seconds "$dir/run") $(seconds "$dir/other/run")
+requests $(median "$dir/requests") $(median "$dir/other/requests")
+push $(seconds "$dir/push") $(seconds "$dir/other/push")
 FIGURES
