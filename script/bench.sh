@@ -40,7 +40,12 @@ metric() { awk -v u="$1" '{for (i = 2; i <= NF; i++) if ($i == u) print $(i - 1)
 ratio() { awk -v a="$1" -v b="$2" 'BEGIN {printf "%.2f", a / b}'; }
 minus() { awk -v a="$1" -v b="$2" 'BEGIN {printf "%.2f", a - b}'; }
 router() { awk -v n="$1" '$1 == n {print $'"$2"'}' "$dir/router"; }
-row() { printf '| %-44s | %-12s | %-22s | %-14s | %-10s |\n' "$@"; }
+row() {
+    d=14 a=12
+    case $4 in *×*) d=15 ;; esac # printf counts bytes
+    case $5 in *×*) a=13 ;; esac
+    printf "| %-44s | %-12s | %-24s | %-${d}s | %-${a}s |\n" "$@"
+}
 table() {
     row "what" hoist rival difference aim
     row --- --- --- --- ---
