@@ -25,6 +25,7 @@ type output struct {
 	copy    [2]int     // a pipe, while watched
 	buf     []byte
 	seen    int  // bytes that were in the pipe when it was looked at last
+	much    int  // of those, after which it is looked at again without a pause
 	cut     bool // what was handed on last was part of a line: an end alone, which follows, is no empty line
 	lost    int  // lines, with an earlier process
 
@@ -44,7 +45,7 @@ const (
 
 	// Lines that come one by one are taken together, the first one at once: each time costs a wake-up and ten system calls.
 	outputPace = 20 * time.Millisecond
-	outputMuch = 16 << 10 // bytes; with so many there, more are coming faster than that
+	outputMuch = 16 << 10 // bytes, or half the pipe; with so many there, more are coming faster than that
 )
 
 // makeOutput makes the pipe for a container whose dyno has uid, and returns the end
@@ -80,8 +81,11 @@ func openOutput(dir string) (*output, error) {
 	if capable(unix.CAP_SYS_RESOURCE) {
 		unix.FcntlInt(uintptr(fd), unix.F_SETPIPE_SZ, pipeSize)
 	}
-	err = unix.SetNonblock(fd, false) // or Go's poller would have it
-	o := &output{file: os.NewFile(uintptr(fd), outputFile)}
+	size, err := unix.FcntlInt(uintptr(fd), unix.F_GETPIPE_SZ, 0)
+	if err == nil {
+		err = unix.SetNonblock(fd, false) // or Go's poller would have it
+	}
+	o := &output{file: os.NewFile(uintptr(fd), outputFile), much: min(outputMuch, size/2)}
 	if err == nil {
 		o.edge, err = newEdge(fd)
 	}
@@ -139,7 +143,7 @@ func (o *output) lines(ctx context.Context, out hoist.Output) error {
 			if errors.Is(err, unix.EAGAIN) {
 				return false
 			}
-			if err == nil && more && o.handed > handed && o.seen < outputMuch {
+			if err == nil && more && o.handed > handed && o.seen < o.much {
 				err = o.pause(ctx)
 			}
 			if err != nil || !more {
