@@ -149,6 +149,7 @@ func (a *appender) push(s *subject, at hoist.Place, data []byte) {
 	if s.open == nil || !s.open.takes(at, data) {
 		s.open = &bundle{subject: s, last: s.last}
 		a.queue = append(a.queue, s.open)
+		signal(a.wake)
 	}
 	n := s.open.add(at, data)
 	s.last++
@@ -156,7 +157,6 @@ func (a *appender) push(s *subject, at hoist.Place, data []byte) {
 	s.bytes += n
 	a.bytes += n
 	a.appended++
-	signal(a.wake)
 	if a.bytes >= appendMuch {
 		signal(a.hurry)
 	}

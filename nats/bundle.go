@@ -93,7 +93,7 @@ func entries(h natsgo.Header, data []byte) []entry {
 			parts = lines
 		}
 	}
-	origin, last, _ := cutNumber(h.Get(jetstream.MsgIDHeader))
+	origin, last := cutNumber(h.Get(jetstream.MsgIDHeader))
 	source, list, _ := strings.Cut(h.Get(placeHeader), ".")
 	ends := strings.Split(list, ",")
 	all := make([]entry, len(parts))
@@ -112,15 +112,12 @@ func entries(h natsgo.Header, data []byte) []entry {
 	return all
 }
 
-// cutNumber cuts "NAME.NUMBER"; the number is 0 if there is none.
-func cutNumber(s string) (name string, n uint64, ok bool) {
-	name, digits, ok := strings.Cut(s, ".")
-	if !ok {
-		return "", 0, false
-	}
+// cutNumber cuts "NAME.NUMBER"; the name is empty if it is not that.
+func cutNumber(s string) (name string, n uint64) {
+	name, digits, _ := strings.Cut(s, ".")
 	n, err := strconv.ParseUint(digits, 10, 64)
 	if err != nil {
-		return "", 0, false
+		return "", 0
 	}
-	return name, n, true
+	return name, n
 }

@@ -14,17 +14,11 @@ import (
 
 // send makes messages of entries as an appender that the server keeps waiting does.
 func send(all []entry) (sent []*natsgo.Msg) {
-	s := &subject{name: "logs.a", id: "o"}
-	var queue []*bundle
+	a, s := newAppender(nil, streamLogs), &subject{name: "logs.a", id: "o"}
 	for _, e := range all {
-		if s.open == nil || !s.open.takes(e.at, e.data) {
-			s.open = &bundle{subject: s, last: s.last}
-			queue = append(queue, s.open)
-		}
-		s.open.add(e.at, e.data)
-		s.last++
+		a.push(s, e.at, e.data)
 	}
-	for _, b := range queue {
+	for _, b := range a.peek(len(all)) {
 		sent = append(sent, b.message())
 	}
 	return sent

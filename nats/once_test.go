@@ -38,8 +38,8 @@ func TestOnce(t *testing.T) {
 		{id: "6ba7b810x1", place: ""}, // a release before this one numbered otherwise
 	} {
 		var e entry
-		e.origin, e.number, _ = cutNumber(c.id)
-		e.at.Source, e.at.End, _ = cutNumber(c.place)
+		e.origin, e.number = cutNumber(c.id)
+		e.at.Source, e.at.End = cutNumber(c.place)
 		if missing, known := o.take(e); missing != c.missing || known != c.known {
 			t.Errorf("%d: %s %s: %d missing, known %v", i, c.id, c.place, missing, known)
 		}

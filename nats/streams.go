@@ -21,7 +21,7 @@ const (
 
 	// A message sent again after an outage is not stored again for this long.
 	// Later it is; then tails leave it out. The server has some 400 bytes of memory for
-	// each message until then, of which a busy router sends 10,000 a second.
+	// each message until then.
 	duplicateWindow = 10 * time.Second
 )
 

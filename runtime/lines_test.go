@@ -161,6 +161,7 @@ func TestTheEndOfADynoIsSaidOnce(t *testing.T) {
 	p.worker(t, e, again)
 	a.eventually("it is started again", func() bool { return e.started("mortal.1") == 2 })
 	a.logs("heroku[mortal.1]: State changed from crashed to starting")
+	a.becomes("mortal.1 up")
 	times := func(line string) int { return strings.Count(a.log(), "heroku[mortal.1]: "+line+"\n") }
 	a.eventually("it is said to be up again", func() bool { return times("State changed from starting to up") >= 2 })
 	for line, want := range map[string]int{
